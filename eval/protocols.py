@@ -1,0 +1,112 @@
+"""The contracts of the harness: models, what is observed of their images, and the metrics made of observations.
+
+    Backend --load--> Model --engine--> images --Observer--> observations (on disk, per image) --Metric--> Value
+
+Observations are arrays with one row per image, kept in the run's store. Metrics read only them, so that numbers can be
+recomputed, extended and compared image by image without generating anything again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+from ..samplers.level import Level
+from ..samplers.protocols import NoiseSchedule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+Condition = Mapping[str, "Tensor"]
+"""What a network is conditioned on: named tensors with one row per image; empty for an unconditional model."""
+
+Observations = Mapping[str, "np.ndarray"]
+"""Arrays of one shard by observation name, (n, ...) each, rows in order of image index."""
+
+
+class Sample(NamedTuple):
+    """Image i of a sweep: its prompt and noise depend on (sweep, i) alone and are shared by all cells."""
+
+    index: int
+    seed: int
+    prompt: str
+
+
+class Model(Protocol):
+    """A loaded model, ready to denoise."""
+
+    id: str
+    """Identity with a content hash, such as "embedded/v-3f2a91bc": the same id means the same weights."""
+    schedule: NoiseSchedule
+    """The forward process it was trained on."""
+    prediction: str
+    """"eps", "v", "x0" or "flow"; an eps prediction cannot start at alpha = 0."""
+    shape: tuple[int, ...]
+    """Of one x, without the batch dimension."""
+    network: nn.Module
+    """One call with B rows is B evaluations; they are counted by a forward hook."""
+
+    def encode(self, prompts: Sequence[str]) -> Condition:
+        """Conditions of these prompts, rows in their order; "" is the unconditional one."""
+        ...
+
+    def denoise(self, x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
+        """E[x0 | x], one level per row; any level with the right sigma/alpha will do, x is rescaled to the network's own."""
+        ...
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Clean x (B, *shape) to images, uint8 (B, 3, H, W) on the CPU."""
+        ...
+
+
+class Backend(Protocol):
+    """Settings that name a model (a frozen dataclass); loading is the only expensive thing."""
+
+    def load(self, device: str, dtype: str) -> Model:
+        """
+        Raises:
+            FileNotFoundError, ValueError: the model is missing or of an unknown kind, naming it and the remedy.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """A network or formula that looks at images once, for all metrics that need it."""
+
+    name: str
+    """The observation it makes, with a content hash where weights matter: "features/cifarnet-3f2a91bc"."""
+
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+        """uint8 (B, 3, H, W) and their prompts to an array (B, ...), the same whatever the batch size."""
+        ...
+
+
+class Value(NamedTuple):
+    """A number with its uncertainty."""
+
+    value: float
+    se: float
+    """Standard error over images (for the same prompts and model); nan where there is no honest one."""
+    n: int
+    influence: np.ndarray
+    """float32 (n,): what each image adds, mean 0; se = sd / sqrt(n), and paired differences come from it."""
+    card: dict[str, Any]
+    """Everything the number depends on: ids, hashes, settings."""
+
+
+class Metric(Protocol):
+    """Settings of a metric (a frozen dataclass)."""
+
+    higher_is_better: ClassVar[bool | None]
+    """None for a description, such as brightness."""
+    minimum: ClassVar[int]
+    """Fewest images that give a number."""
+
+    def observers(self, device: str) -> Sequence[Observer]:
+        """What must be observed, loaded; called once a sweep, before work starts."""
+        ...
+
+    def evaluate(self, shards: Iterable[Observations]) -> Value:
+        """The number over all shards, in order. ``shards`` may be iterated more than once and is read from disk anew."""
+        ...

@@ -1,0 +1,104 @@
+"""Samplers that replace part of the noise at each step: Euler ancestral, DDIM with eta, DDPM.
+
+All three walk the bridge to t with room for fresh noise u and fill it; they differ in u. With eta = 1 they are one method
+in three communities' words, which the tests prove.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+from .bridge import ancestral_std, bridge
+from .settings import setting, settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .level import Level
+    from .path import Path
+    from .protocols import Noise, Run
+
+
+@settings
+class EulerAncestral:
+    """Euler step down to a lower level, then fresh noise back up to t.
+
+    x_t = bridge(x, x0; u) + s_noise * u * z,    u = min(sigma_t, eta * ancestral deviation)
+
+    k-diffusion's ``sample_euler_ancestral`` (Crowson 2022), right for flow and zero terminal SNR too. With eta = 1 it is
+    DDPM's posterior step (Ho et al. 2020, arXiv:2006.11239, eq. 7).
+    """
+
+    eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is Euler")
+    s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
+    order: ClassVar[int] = 1
+    stochastic: ClassVar[bool] = True
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        for s, t in path:
+            x, x0 = yield x, s
+            u = ancestral_std(s, t, self.eta)
+            x = bridge(x, x0, s, t, u)
+            if u:
+                x = x.add_(noise(s, t), alpha=u * self.s_noise)
+        return x
+
+
+@settings
+class DDIM:
+    """DDIM, deterministic at eta = 0 and DDPM at eta = 1.
+
+    x_t = alpha_t * x0 + sqrt(sigma_t^2 - u^2) * eps + u * z,    u = eta * posterior deviation
+
+    Song, Meng, Ermon 2020, arXiv:2010.02502, eq. 12 and 16.
+    """
+
+    eta: float = setting(0.0, low=0.0, high=1.0, help="0 deterministic, 1 as noisy as DDPM")
+    order: ClassVar[int] = 1
+    stochastic: ClassVar[bool] = True
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        for s, t in path:
+            x, x0 = yield x, s
+            u = ancestral_std(s, t, self.eta)
+            x = bridge(x, x0, s, t, u)
+            if u:
+                x = x.add_(noise(s, t), alpha=u)
+        return x
+
+
+@settings
+class DDPM:
+    """Ancestral sampling of the discrete reverse process.
+
+    x_t = posterior mean + u * z,    u^2 = beta-tilde ("small") or beta ("large") of the step, none on the last one
+
+    Ho, Jain, Abbeel 2020, arXiv:2006.11239, Algorithm 2 and section 3.2. "small" is exact for data at a point, "large"
+    for data of unit variance; both converge to the same process as steps grow.
+    """
+
+    variance: str = setting("small", choices=("small", "large"), help="beta-tilde or beta of the step")
+    order: ClassVar[int] = 1
+    stochastic: ClassVar[bool] = True
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        for s, t in path:
+            x, x0 = yield x, s
+            small = ancestral_std(s, t)
+            x = bridge(x, x0, s, t, small)
+            if t.sigma:
+                x = x.add_(noise(s, t), alpha=small if self.variance == "small" else _forward_std(s, t))
+        return x
+
+
+def _forward_std(s: Level, t: Level) -> float:
+    """sqrt(beta) of the variance preserving step between t and s, in the scale of t."""
+    r = (s.alpha * t.sigma) / (t.alpha * s.sigma)
+    return t.norm * s.sigma / s.norm * math.sqrt((1 - r) * (1 + r))

@@ -1,0 +1,35 @@
+"""Euler's method, which is DDIM without noise: one evaluation a step, first order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from .bridge import bridge
+from .settings import settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .path import Path
+    from .protocols import Noise, Run
+
+
+@settings
+class Euler:
+    """Euler's method on the probability-flow ODE, the same thing as DDIM with eta = 0.
+
+    x_t = sigma_t/sigma_s * x + (alpha_t - sigma_t/sigma_s * alpha_s) * x0
+
+    Karras et al. 2022, arXiv:2206.00364, Algorithm 1 without correction; Song et al. 2020, arXiv:2010.02502, eq. 12.
+    """
+
+    order: ClassVar[int] = 1
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        for s, t in path:
+            x, x0 = yield x, s
+            x = bridge(x, x0, s, t)
+        return x

@@ -1,0 +1,4 @@
+"""Guidance: pure combinations of named predictions of x0."""
+
+from .cfg import CFG as CFG
+from .rescaled_cfg import RescaledCFG as RescaledCFG

@@ -1,0 +1,49 @@
+"""Classifier-free guidance whose result keeps the contrast of the conditional prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..level import Level
+from ..settings import setting, settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..protocols import Combine
+
+
+@settings
+class RescaledCFG:
+    """g = uncond + scale * (cond - uncond), then rescale * g * std(cond) / std(g) + (1 - rescale) * g.
+
+    Standard deviations are over all dimensions of one image. "v" combines velocities of the variance preserving process,
+    as in the paper, whose models predict v; "x0" combines predictions of the image; at alpha = 0 both are the same.
+    Lin, Liu, Li, Yang 2023, arXiv:2305.08891, eq. 14 to 16.
+    """
+
+    scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
+    rescale: float = setting(0.7, low=0.0, high=1.0, help="0 is plain CFG, 1 gives cond's deviation exactly")
+    space: str = setting("v", choices=("v", "x0"), help="what is combined")
+
+    def branches(self, level: Level) -> tuple[str, ...]:
+        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+
+    def start(self) -> Combine:
+        return self._combine
+
+    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
+        cond = predictions["cond"]
+        if self.scale == 1:
+            return cond
+        guided = predictions["uncond"].lerp(cond, self.scale)
+        if self.space == "x0":
+            return guided * self._factor(cond, guided)
+        # v = (a x / norm - x0) / s and x0 = a x / norm - s v, with a, s = level / norm
+        center = x * (level.alpha / level.norm**2)
+        return center - (center - guided) * self._factor(cond - center, guided - center)
+
+    def _factor(self, cond: Tensor, guided: Tensor) -> Tensor:
+        ratio = cond.flatten(1).std(1) / guided.flatten(1).std(1)
+        return (self.rescale * ratio + (1 - self.rescale)).view(-1, *[1] * (cond.ndim - 1))

@@ -1,0 +1,41 @@
+"""Methods that reuse earlier predictions: two orders for the price of one evaluation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from .bridge import bridge
+from .settings import settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .path import Path
+    from .protocols import Noise, Run
+
+
+@settings
+class DPMpp2M:
+    """DPM-Solver++(2M): x0 extrapolated linearly in log-SNR from the last two predictions.
+
+    d = x0 + h / (2 h_last) * (x0 - x0_last),    x_t = bridge(x, d),    h = step in log(alpha/sigma)
+
+    First order on the first step, after a start at alpha = 0 (h_last is infinite, so the history has no weight) and on
+    a last step to sigma = 0. Lu et al. 2022, arXiv:2211.01095, Algorithm 2.
+    """
+
+    order: ClassVar[int] = 2
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        last = None
+        for s, t in path:
+            x, x0 = yield x, s
+            h, d = t.half_logsnr - s.half_logsnr, x0
+            if last and t.sigma:
+                x0_last, h_last = last
+                d = x0 + (x0 - x0_last) * (h / (2 * h_last))
+            x, last = bridge(x, d, s, t), (x0, h)
+        return x

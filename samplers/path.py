@@ -1,0 +1,47 @@
+"""The path a sampler walks: steps + 1 noise levels, noisy to clean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from .level import Level
+
+
+class Path:
+    """Levels to visit, strictly less noisy from one to the next; iterating gives the steps ``(s, t)``, from and to.
+
+    The first level may be pure noise (alpha = 0), the last may be clean (sigma = 0) or not (a split schedule).
+
+    Raises:
+        ValueError: for fewer than two levels, a level that is negative, not finite or (0, 0), and for a step that
+            does not reduce the noise; the message names the index.
+    """
+
+    def __init__(self, levels: Iterable[Level]) -> None:
+        self.levels = tuple(Level(float(alpha), float(sigma)) for alpha, sigma in levels)
+        _check(self.levels)
+
+    def __len__(self) -> int:
+        return len(self.levels) - 1
+
+    def __iter__(self) -> Iterator[tuple[Level, Level]]:
+        return pairwise(self.levels)
+
+    def __repr__(self) -> str:
+        return f"Path({len(self)} steps from {tuple(self.levels[0])} to {tuple(self.levels[-1])})"
+
+
+def _check(levels: tuple[Level, ...]) -> None:
+    if len(levels) < 2:
+        raise ValueError(f"a path needs at least 2 levels (1 step), got {len(levels)}")
+    for i, level in enumerate(levels):
+        if not (0 <= level.alpha < math.inf and 0 <= level.sigma < math.inf and level.norm > 0):
+            raise ValueError(f"level {i} is {tuple(level)}; alpha and sigma must be finite, >= 0 and not both 0")
+    for i, (s, t) in enumerate(pairwise(levels)):
+        if not s.noisier_than(t):
+            raise ValueError(
+                f"step {i} goes from {tuple(s)} to {tuple(t)}, which does not reduce sigma/alpha; "
+                "give the levels from noisy to clean without repeats"
+            )

@@ -1,0 +1,84 @@
+"""The contracts between samplers, schedules, spacings, guidance and whoever drives them. No code lives here.
+
+A sampler never calls the model: it is a generator that yields ``(x, level)`` and receives ``(x, x0)``. Its host evaluates
+the network, and hands x back because a host may have edited it (inpainting, callbacks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from .level import Level
+from .path import Path
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Run = Generator["tuple[Tensor, Level]", "tuple[Any, ...]", "Tensor"]
+"""A sampler at work: yields ``(x, level)``, receives ``(x, x0)`` (and what the sampler ``needs``), returns the last x."""
+
+Combine = Callable[["Tensor", Level, "Mapping[str, Tensor]"], "Tensor"]
+"""A guidance run: ``(x, level, predictions of x0 by branch name) -> x0``."""
+
+
+class Denoiser(Protocol):
+    """The model's answer: E[x0 | x at level], same shape and dtype as x; a sequence gives one level per row of x."""
+
+    def __call__(self, x: Tensor, level: Level | Sequence[Level]) -> Tensor: ...
+
+
+class Noise(Protocol):
+    """Unit normal noise (B, *) that belongs to the interval from s to t."""
+
+    def __call__(self, s: Level, t: Level) -> Tensor: ...
+
+
+class Sampler(Protocol):
+    """A numerical method. Frozen settings; each call starts a fresh run."""
+
+    order: ClassVar[int]
+    """Order of convergence: of the trajectory, or for a stochastic method of the distribution (weak order)."""
+    stochastic: ClassVar[bool]
+    """Whether a run may ask for noise."""
+    evaluations: ClassVar[int]
+    """Model evaluations a step; a last step to sigma = 0 takes one."""
+    needs: ClassVar[tuple[str, ...]]
+    """Branch predictions wanted beside x0, such as ``("uncond",)``; the host sends them after x0."""
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run: ...
+
+
+class NoiseSchedule(Protocol):
+    """The forward process a model was trained on: time t in [0, 1], 0 clean, to levels; sigma/alpha increases with t."""
+
+    timesteps: int
+    """Size of the training grid: t = i / timesteps, i = 1 ... timesteps, are the levels the network has seen."""
+
+    def level(self, t: float) -> Level: ...
+
+    def time(self, level: Level) -> float:
+        """The t whose level has the same sigma/alpha, the inverse of ``level`` up to scale."""
+        ...
+
+    def project(self, level: Level) -> Level:
+        """The level of this process, in its own scale, with the same sigma/alpha."""
+        ...
+
+
+class Spacing(Protocol):
+    """How steps are spread over a schedule: steps + 1 levels, noisy to clean."""
+
+    def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]: ...
+
+
+class Guidance(Protocol):
+    """A combination of named predictions of x0, such as ``cond`` and ``uncond``."""
+
+    def branches(self, level: Level) -> tuple[str, ...]:
+        """The predictions needed at this level; each costs one network evaluation."""
+        ...
+
+    def start(self) -> Combine:
+        """A fresh combiner for one run, so that history never leaks from one run into the next."""
+        ...
