@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Trailing:
     """t = 1 - i / steps, i = 0 ... steps: from the very last level in equal strides to clean.
 
-    The right choice for zero terminal SNR and for distilled models (ComfyUI: ``sgm_uniform``).
+    The right choice for zero terminal SNR and for distilled models (ComfyUI: ``sgm_uniform``). arXiv:2305.08891, table 2.
     """
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
@@ -32,6 +32,7 @@ class Leading:
     """t = (i * floor(T / steps) + offset + 1) / T, i = steps - 1 ... 0, T = timesteps of the schedule; then clean.
 
     diffusers' default for older models. It never starts at the last level, so it cannot serve zero terminal SNR.
+    arXiv:2305.08891, table 2.
     """
 
     offset: int = setting(0, low=0, high=1000, help="steps_offset of the model's scheduler config; 1 for SD 1.5")
@@ -53,7 +54,10 @@ class Leading:
 
 @settings
 class Linspace:
-    """steps points from t = 1 to t = 1 / T, both included, then clean (T = timesteps of the schedule)."""
+    """steps points from t = 1 to t = 1 / T, both included, then clean (T = timesteps of the schedule).
+
+    arXiv:2305.08891, table 2.
+    """
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         last = 1 / schedule.timesteps

@@ -1,0 +1,42 @@
+"""The plugins that come with Sigmabench, registered like anyone's. The only file that names concrete classes."""
+
+from __future__ import annotations
+
+from .. import samplers
+from ..samplers import guidance, schedules, spacings
+from .hookspecs import Register, hookimpl
+
+
+@hookimpl
+def register_samplers(register: Register) -> None:
+    register("euler", samplers.Euler)
+    register("euler_ancestral", samplers.EulerAncestral)
+    register("heun", samplers.Heun)
+    register("dpmpp_2m", samplers.DPMpp2M)
+    register("dpmpp_2m_sde", samplers.DPMpp2MSDE)
+    register("ddim", samplers.DDIM)
+    register("ddpm", samplers.DDPM)
+
+
+@hookimpl
+def register_schedules(register: Register) -> None:
+    register("linear", schedules.Linear)
+    register("scaled_linear", schedules.ScaledLinear)
+    register("cosine", schedules.Cosine)
+    register("flow", schedules.Flow)
+    register("zero_terminal_snr", schedules.ZeroTerminalSNR)
+
+
+@hookimpl
+def register_spacings(register: Register) -> None:
+    register("karras", spacings.Karras)
+    register("exponential", spacings.Exponential)
+    register("trailing", spacings.Trailing)
+    register("leading", spacings.Leading)
+    register("linspace", spacings.Linspace)
+
+
+@hookimpl
+def register_guidance(register: Register) -> None:
+    register("cfg", guidance.CFG)
+    register("rescaled_cfg", guidance.RescaledCFG)
