@@ -1,4 +1,4 @@
-"""Sigmabench: diffusion samplers, noise schedules, step spacings and guidance as plugins, and a harness that compares them.
+"""Sigmabench: diffusion samplers, noise schedules, spacings and guidance as plugins, and a harness that compares them.
 
     import sigmabench
     sampler = sigmabench.build("sampler", "dpmpp_2m_sde(eta=0.5)")

@@ -52,7 +52,7 @@ class Model(Protocol):
         ...
 
     def denoise(self, x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
-        """E[x0 | x], one level per row; any level with the right sigma/alpha will do, x is rescaled to the network's own."""
+        """E[x0 | x], one level per row, in any scale: x is rescaled to the network's own."""
         ...
 
     def decode(self, x: Tensor) -> Tensor:
@@ -108,5 +108,5 @@ class Metric(Protocol):
         ...
 
     def evaluate(self, shards: Iterable[Observations]) -> Value:
-        """The number over all shards, in order. ``shards`` may be iterated more than once and is read from disk anew."""
+        """The number over all shards, in order. ``shards`` may be iterated again and is read from disk anew."""
         ...

@@ -48,7 +48,7 @@ def _faults(kind: str, name: str, cls: type) -> Iterator[str]:
             yield f"field {field.name!r} needs a default"
     yield from (f"method {method!r} is missing" for method in METHODS[kind] if not callable(getattr(cls, method, None)))
     yield from (f"class attribute {a!r} is missing" for a in ATTRIBUTES.get(kind, ()) if not hasattr(cls, a))
-    if kind == "sampler" and not inspect.isgeneratorfunction(cls.__call__):  # type: ignore[operator]
+    if kind == "sampler" and not inspect.isgeneratorfunction(cls.__call__):
         yield "__call__ must be a generator function that yields (x, level) and receives (x, x0)"
     doc = cls.__dict__.get("__doc__") or ""
     if doc.startswith(cls.__name__ + "("):

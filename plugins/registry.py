@@ -1,8 +1,8 @@
 """The catalogue of everything registered, and plugins built from their names.
 
-    catalogue("sampler")                          name -> Entry
-    build("sampler", "dpmpp_2m_sde(eta=0.5)")     an instance
-    describe("sampler", instance)                 the text it is built from
+catalogue("sampler")                          name -> Entry
+build("sampler", "dpmpp_2m_sde(eta=0.5)")     an instance
+describe("sampler", instance)                 the text it is built from
 """
 
 from __future__ import annotations

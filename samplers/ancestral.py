@@ -1,7 +1,7 @@
 """Samplers that replace part of the noise at each step: Euler ancestral, DDIM with eta, DDPM.
 
-All three walk the bridge to t with room for fresh noise u and fill it; they differ in u. With eta = 1 they are one method
-in three communities' words, which the tests prove.
+All three walk the bridge to t with room for fresh noise u and fill it; they differ in u. With eta = 1 they are one
+method in three communities' words, which the tests prove.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class EulerAncestral:
 
     x_t = bridge(x, x0; u) + s_noise * u * z,    u = min(sigma_t, eta * ancestral deviation)
 
-    k-diffusion's ``sample_euler_ancestral`` (Crowson 2022), right for flow and zero terminal SNR too. With eta = 1 it is
-    DDPM's posterior step (Ho et al. 2020, arXiv:2006.11239, eq. 7).
+    k-diffusion's ``sample_euler_ancestral`` (Crowson 2022), right for flow and zero terminal SNR too. With eta = 1 it
+    is DDPM's posterior step (Ho et al. 2020, arXiv:2006.11239, eq. 7).
     """
 
     eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is Euler")

@@ -9,14 +9,16 @@ from torch import Tensor
 
 from .level import Level
 
-STEP_STREAM = 0x7F4A7C15  # torch's CPU generator reads 32 bits of a seed; an odd offset keeps every image's stream its own
+STEP_STREAM = (
+    0x7F4A7C15  # torch's CPU generator reads 32 bits of a seed; an odd offset keeps every image's stream its own
+)
 
 
 class SeededNoise:
     """One random generator per image, drawn on the CPU in float32 and moved.
 
-    ``initial()`` is what ``torch.randn(shape, generator=torch.Generator().manual_seed(seed))`` gives for each seed, as in
-    diffusers with a list of generators. Noise within a run comes from a second stream, so that the first step never
+    ``initial()`` is what ``torch.randn(shape, generator=torch.Generator().manual_seed(seed))`` gives for each seed, as
+    in diffusers with a list of generators. Noise within a run comes from a second stream, so that the first step never
     repeats the starting noise.
 
     Args:

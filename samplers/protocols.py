@@ -1,7 +1,7 @@
 """The contracts between samplers, schedules, spacings, guidance and whoever drives them. No code lives here.
 
-A sampler never calls the model: it is a generator that yields ``(x, level)`` and receives ``(x, x0)``. Its host evaluates
-the network, and hands x back because a host may have edited it (inpainting, callbacks).
+A sampler never calls the model: it is a generator that yields ``(x, level)`` and receives ``(x, x0)``. Its host
+evaluates the network, and hands x back because a host may have edited it (inpainting, callbacks).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Run = Generator["tuple[Tensor, Level]", "tuple[Any, ...]", "Tensor"]
-"""A sampler at work: yields ``(x, level)``, receives ``(x, x0)`` (and what the sampler ``needs``), returns the last x."""
+"""A sampler at work: yields ``(x, level)``, receives ``(x, x0)`` (and what it ``needs``), returns the last x."""
 
 Combine = Callable[["Tensor", Level, "Mapping[str, Tensor]"], "Tensor"]
 """A guidance run: ``(x, level, predictions of x0 by branch name) -> x0``."""
@@ -50,7 +50,7 @@ class Sampler(Protocol):
 
 
 class NoiseSchedule(Protocol):
-    """The forward process a model was trained on: time t in [0, 1], 0 clean, to levels; sigma/alpha increases with t."""
+    """The forward process a model was trained on: time t in [0, 1], 0 clean, to levels; noise grows with t."""
 
     timesteps: int
     """Size of the training grid: t = i / timesteps, i = 1 ... timesteps, are the levels the network has seen."""

@@ -1,7 +1,7 @@
 """Drivers: they own the loop, the model calls and no_grad, so that samplers hold nothing but mathematics.
 
-    sample(sampler, denoiser, x, path, noise)       one run
-    lockstep(runs, evaluate)                        many runs, each round of requests answered together
+sample(sampler, denoiser, x, path, noise)       one run
+lockstep(runs, evaluate)                        many runs, each round of requests answered together
 """
 
 from __future__ import annotations

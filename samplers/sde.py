@@ -22,8 +22,8 @@ class DPMpp2MSDE:
 
     x_t = sigma_t/sigma_s e^(-eta h) x + alpha_t (1 - e^(-(1+eta) h)) d + s_noise * sigma_t sqrt(1 - e^(-2 eta h)) z
 
-    with d = x0 + w (x0 - x0_last); "midpoint" takes w = h / (2 h_last), "heun" the weight that is exact for x0 linear in
-    log-SNR. Lu et al. 2022, arXiv:2211.01095, eq. 18; k-diffusion's ``sample_dpmpp_2m_sde`` (Crowson 2022).
+    with d = x0 + w (x0 - x0_last); "midpoint" takes w = h / (2 h_last), "heun" the weight that is exact for x0 linear
+    in log-SNR. Lu et al. 2022, arXiv:2211.01095, eq. 18; k-diffusion's ``sample_dpmpp_2m_sde`` (Crowson 2022).
     """
 
     eta: float = setting(1.0, low=0.0, help="amount of noise; 0 is the ODE, 1 the reverse SDE")

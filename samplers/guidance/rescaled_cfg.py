@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class RescaledCFG:
     """g = uncond + scale * (cond - uncond), then rescale * g * std(cond) / std(g) + (1 - rescale) * g.
 
-    Standard deviations are over all dimensions of one image. "v" combines velocities of the variance preserving process,
-    as in the paper, whose models predict v; "x0" combines predictions of the image; at alpha = 0 both are the same.
+    Standard deviations are over all dimensions of one image. "v" combines velocities of the variance preserving
+    process, as in the paper, whose models predict v; "x0" combines predictions of the image; at alpha = 0 both agree.
     Lin, Liu, Li, Yang 2023, arXiv:2305.08891, eq. 14 to 16.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from ..settings import setting, settings
 from .table import BetaSchedule
@@ -52,7 +53,7 @@ class Cosine(BetaSchedule):
 
     def betas(self) -> list[float]:
         ends = [self._abar(i / self.timesteps) for i in range(self.timesteps + 1)]
-        return [min(0.999, 1 - end / begin) for begin, end in zip(ends[:-1], ends[1:], strict=True)]
+        return [min(0.999, 1 - end / begin) for begin, end in pairwise(ends)]
 
     def _abar(self, t: float) -> float:
         return math.cos((t + self.s) / (1 + self.s) * math.pi / 2) ** 2

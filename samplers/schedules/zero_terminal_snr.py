@@ -14,12 +14,14 @@ from .beta import ScaledLinear
 class ZeroTerminalSNR:
     """alpha'(t) = (alpha(t) - alpha(1)) * alpha_1 / (alpha_1 - alpha(1)), variance preserving; alpha'(1) is exactly 0.
 
-    alpha_1 is the cleanest trained level, t = 1 / timesteps, which stays as it was, and so does all below it. A schedule
-    that ends at alpha = 0 already (flow) is left alone. The network must predict v, x0 or flow: an eps prediction says
-    nothing about the image at alpha = 0. Lin, Liu, Li, Yang 2023, arXiv:2305.08891, Algorithm 1.
+    alpha_1 is the cleanest trained level, t = 1 / timesteps, which stays as it was, and so does all below it. A
+    schedule that ends at alpha = 0 already (flow) is left alone. The network must predict v, x0 or flow: an
+    eps prediction says nothing about the image at alpha = 0. Lin, Liu, Li, Yang 2023, arXiv:2305.08891, Algorithm 1.
     """
 
-    schedule: NoiseSchedule = setting(ScaledLinear(), kind="schedule", help="the schedule to rescale")
+    schedule: NoiseSchedule = setting(  # type: ignore[assignment]
+        ScaledLinear(), kind="schedule", help="the schedule to rescale"  # type: ignore[call-arg]
+    )
 
     @property
     def timesteps(self) -> int:

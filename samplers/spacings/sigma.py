@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Karras:
     """sigma_i = (sigma_max^(1/rho) + i/(steps-1) * (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho, then clean.
 
-    The ends default to the schedule's own. Where the schedule ends at alpha = 0 (zero terminal SNR, flow) the first level
-    is pure noise, exactly, and sigma_max, which must then be given, is the second.
+    The ends default to the schedule's own. Where the schedule ends at alpha = 0 (zero terminal SNR, flow) the first
+    level is pure noise, exactly, and sigma_max, which must then be given, is the second.
     Karras et al. 2022, arXiv:2206.00364, eq. 5.
     """
 
@@ -36,7 +36,7 @@ class Karras:
 class Exponential:
     """log sigma linear from sigma_max to sigma_min, which is uniform in log-SNR; then clean.
 
-    The ends are those of ``karras``. k-diffusion's ``get_sigmas_exponential``; Lu et al. 2022, arXiv:2206.00927, section 3.
+    The ends are those of ``karras``. k-diffusion's ``get_sigmas_exponential``; arXiv:2206.00927, section 3.
     """
 
     sigma_min: float | None = setting(None, low=0.0, help="last noisy sigma/alpha; default: the cleanest trained level")
@@ -59,7 +59,7 @@ def _spread(
     head = [] if top.alpha else [top]
     if head and not sigma_max:
         raise ValueError(
-            "this schedule ends at alpha = 0, an infinite sigma/alpha: give sigma_max, the first finite one (such as 80), "
+            "this schedule ends at alpha = 0, an infinite sigma/alpha: give sigma_max, the first finite one (as 80), "
             "or use trailing or linspace spacing"
         )
     high = sigma_max or top.ve_sigma

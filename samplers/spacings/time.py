@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Trailing:
     """t = 1 - i / steps, i = 0 ... steps: from the very last level in equal strides to clean.
 
-    The right choice for zero terminal SNR and for distilled models (ComfyUI: ``sgm_uniform``). arXiv:2305.08891, table 2.
+    The right choice for zero terminal SNR and for distilled models (ComfyUI: ``sgm_uniform``).
+    arXiv:2305.08891, table 2.
     """
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
@@ -41,8 +42,8 @@ class Leading:
         grid = schedule.timesteps
         if not schedule.level(1.0).alpha:
             raise ValueError(
-                "leading spacing starts below the last level, but this schedule ends at alpha = 0 and a model trained on "
-                "it must start there; use trailing or linspace"
+                "leading spacing starts below the last level, but this schedule ends at alpha = 0 and a model trained "
+                "on it must start there; use trailing or linspace"
             )
         if steps > grid:
             raise ValueError(f"steps = {steps}: leading spacing has one step per trained timestep, at most {grid}")

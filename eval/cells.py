@@ -1,0 +1,107 @@
+"""Cells: one setting of everything that decides an image, named by a hash of its content."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from itertools import product
+
+from ..plugins.registry import build, find
+from ..samplers.path import Path as LevelPath
+from .prompts import prompts_hash
+from .protocols import Model, Sample
+from .sweep import MODEL_SCHEDULE, Sweep
+
+EPOCH = 1  # raise it when a change of code changes images of the same settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """Settings in their text form; equal cells make equal images, index by index."""
+
+    model: str
+    """Identity of the loaded model with its weights' hash."""
+    sampler: str
+    schedule: str
+    spacing: str
+    steps: int
+    guidance: str
+    prompts: str
+    """Hash of the prompt list."""
+    seed: int
+    dtype: str
+    plugins: tuple[str, ...] = ()
+    """name==version of every plugin that is not built in."""
+
+    @property
+    def key(self) -> str:
+        """Sixteen hex digits that name the cell, stable across machines."""
+        content = json.dumps({"epoch": EPOCH, **dataclasses.asdict(self)}, sort_keys=True)
+        return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A cell of a sweep, with the reason why it cannot be run, if there is one."""
+
+    cell: Cell
+    backend: str
+    refused: str = ""
+
+
+def plan(sweep: Sweep, backend: str, model: Model, prompts: list[str]) -> list[Planned]:
+    """All cells of a sweep on one model, in the order of the sweep's fields."""
+    cells = []
+    axes = (sweep.samplers, sweep.schedules, sweep.spacings, sweep.steps, sweep.guided())
+    for sampler, schedule, spacing, steps, guidance in product(*axes):
+        cell = Cell(
+            model.id, sampler, schedule, spacing, steps, guidance, prompts_hash(prompts), sweep.seed, sweep.dtype,
+            _foreign(sampler=sampler, schedule=schedule, spacing=spacing, guidance=guidance),
+        )  # fmt: skip
+        cells.append(Planned(cell, backend, _refusal(cell, model)))
+    return cells
+
+
+def levels(cell: Cell, model: Model) -> LevelPath:
+    """The path of noise levels that the cell walks on this model.
+
+    Raises:
+        ValueError: if spacing, schedule and model do not go together, with the reason.
+    """
+    schedule = model.schedule if cell.schedule == MODEL_SCHEDULE else build("schedule", cell.schedule)
+    path = LevelPath(build("spacing", cell.spacing)(schedule, cell.steps))
+    first, last = path.levels[0], model.schedule.level(1.0)
+    if model.prediction == "eps" and not first.alpha:
+        raise ValueError(
+            "an eps prediction says nothing about the image at alpha = 0, where this path starts; "
+            "use a model that predicts v, x0 or flow, or a schedule that ends above zero SNR"
+        )
+    if first.noisier_than(last) and first.ve_sigma > last.ve_sigma * (1 + 1e-6):
+        raise ValueError(
+            f"the path starts at sigma/alpha = {first.ve_sigma:.4g}, noisier than the {last.ve_sigma:.4g} "
+            "that the model was trained up to; use the model's own schedule or set sigma_max of the spacing"
+        )
+    return path
+
+
+def samples(sweep: Sweep, prompts: list[str], start: int, stop: int) -> list[Sample]:
+    """Images start ... stop - 1 of the sweep: prompt and seed depend on the index alone."""
+    return [Sample(i, sweep.seed + i, prompts[i % len(prompts)]) for i in range(start, stop)]
+
+
+def _refusal(cell: Cell, model: Model) -> str:
+    try:
+        levels(cell, model)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _foreign(**texts: str) -> tuple[str, ...]:
+    entries = [
+        find(kind, text.partition("(")[0])
+        for kind, text in texts.items()
+        if (kind, text) != ("schedule", MODEL_SCHEDULE)
+    ]
+    return tuple(f"{entry.plugin}=={entry.version}" for entry in entries if entry.version)

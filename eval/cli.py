@@ -1,0 +1,147 @@
+"""The command line: ``sigmabench sweep``, ``report``, ``list``, ``check``, ``demo``.
+
+Exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was started), 130
+interrupted (run it again to go on).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import UsageError
+
+app = typer.Typer(
+    add_completion=True, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+    help="Diffusion samplers, noise schedules and guidance: compared on real images, with intervals.",
+)  # fmt: skip
+
+OUT = typer.Option("--out", "-o", help="Folder of the run; the same folder continues it.")
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path | None, typer.Argument(help="A sweep file; without one, the options alone.")] = None,
+    out: Annotated[Path, OUT] = Path("runs/sweep"),
+    model: Annotated[list[str] | None, typer.Option(help="Such as embedded, 'diffusers(path=...)'.")] = None,
+    sampler: Annotated[list[str] | None, typer.Option(help="Such as euler, 'dpmpp_2m_sde(eta=0.5)'.")] = None,
+    schedule: Annotated[list[str] | None, typer.Option(help="Noise schedules to walk; 'model' is its own.")] = None,
+    spacing: Annotated[list[str] | None, typer.Option(help="Such as trailing, 'karras(sigma_max=80)'.")] = None,
+    steps: Annotated[list[int] | None, typer.Option(help="Numbers of steps.")] = None,
+    guidance: Annotated[list[str] | None, typer.Option(help="Such as cfg, 'rescaled_cfg(rescale=0.5)'.")] = None,
+    scale: Annotated[list[float] | None, typer.Option(help="Guidance scales.")] = None,
+    prompts: Annotated[str | None, typer.Option(help="A UTF-8 text file, one prompt a line.")] = None,
+    images: Annotated[int | None, typer.Option(help="Images a cell.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of image 0; image i has seed + i.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Such as fd, clip_score.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images generated together.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16.")] = None,
+) -> None:
+    """Run a sweep and write its report. Options may be repeated; they replace the file's fields.
+
+    Example: `sigmabench sweep --sampler euler --sampler heun --steps 5 --steps 10 --scale 3 --out runs/mine`
+    """
+    fields = {
+        "models": model, "samplers": sampler, "schedules": schedule, "spacings": spacing, "steps": steps,
+        "guidance": guidance, "scales": scale, "prompts": prompts, "images": images, "seed": seed, "metrics": metric,
+        "batch_size": batch_size, "device": device, "dtype": dtype,
+    }  # fmt: skip
+    from .sweep import load_sweep
+
+    _sweep(load_sweep(file, {name: value for name, value in fields.items() if value not in (None, [])}), out)
+
+
+@app.command()
+def demo(out: Annotated[Path, OUT] = Path("runs/demo")) -> None:
+    """Sweep the embedded model: a few minutes on two CPU cores, then look at report.html."""
+    from .sweep import load_sweep
+
+    _sweep(load_sweep(Path(__file__).with_name("demo.yaml")), out)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+    """Compute the numbers of a run again from its stored observations and write tables and page."""
+    from .runner import load_plan
+
+    _report(load_plan(folder), folder)
+
+
+@app.command("list")
+def list_plugins(
+    kind: Annotated[str | None, typer.Argument(help="sampler, schedule, spacing, guidance, backend or metric.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Show every plugin with its settings, order, cost and source."""
+    from .listing import show
+
+    show(kind, as_json=json)
+
+
+@app.command()
+def check(name: Annotated[str, typer.Argument(help="A sampler, with settings if wanted.")]) -> None:
+    """Run the conformance kit on a sampler: order of convergence, processes, ends, seeds, cost."""
+    from .checking import check_named
+
+    raise typer.Exit(0 if check_named(name) else 1)
+
+
+def main() -> None:
+    """Entry point: turns errors of use into one message and exit code 2."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(standalone_mode=True)
+    except (UsageError, ValueError) as error:
+        if not _is_usage(error):
+            raise
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted. What was finished is kept; the same command goes on from there.", err=True)
+        sys.exit(130)
+
+
+def _sweep(checked: Any, out: Path) -> None:
+    from .progress import bar
+    from .runner import Runner
+
+    runner = Runner(checked, out)
+    total = checked.images * len(runner.plan.runnable)
+    with bar(total) as progress:
+        outcome = runner.run(progress)
+    _report(runner.plan, out)
+    refused = len(runner.plan.cells) - len(runner.plan.runnable)
+    typer.echo(
+        f"{outcome.made} images made, {outcome.kept} were there; "
+        f"{len(outcome.failed)} cells failed, {refused} refused (see the report)"
+    )
+    for key, reason in outcome.failed.items():
+        typer.echo(f"failed {key}: {reason}", err=True)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _report(plan: Any, folder: Path) -> None:
+    from .publish import publish
+
+    page = publish(plan, folder)
+    typer.echo(f"Report: {page}")
+
+
+def _is_usage(error: Exception) -> bool:
+    from ..plugins.registry import UnknownName
+
+    return isinstance(error, (UsageError, UnknownName))
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"Error: {message}", err=True)
+    sys.exit(2)
+
+
+def _terminate(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt

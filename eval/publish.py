@@ -1,0 +1,35 @@
+"""The last step of a run: results to tables and page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .results import previews, results
+from .runner import Plan
+from .store import Store
+
+
+def publish(plan: Plan, folder: Path) -> Path:
+    """Write results.parquet, results.csv and report.html into the run's folder; returns the page."""
+    from ..reports.export import write_results
+    from ..reports.page import write_report
+
+    store = Store(folder)
+    frame, shown = results(plan, store), previews(plan, store)
+    write_results(folder, frame)
+    count = max((len(images) for images in shown.values()), default=0)
+    prompts = [plan.prompts[i % len(plan.prompts)] for i in range(count)]
+    return write_report(folder, frame, shown, prompts, _about(plan, folder))
+
+
+def _about(plan: Plan, folder: Path) -> dict[str, str]:
+    from .provenance import versions
+
+    fields = {name: _text(value) for name, value in plan.sweep.model_dump().items() if name != "prompts"}
+    prompts = f"{len(plan.prompts)}, the first is {plan.prompts[0]!r}"
+    repeat = f"sigmabench sweep {folder.name}/sweep.yaml --out NEW_FOLDER"
+    return {**fields, "prompts": prompts, "repeat with": repeat, **versions()}
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
