@@ -1,0 +1,111 @@
+"""From what a network says to x0: the one place where predictions are converted.
+
+At level (alpha, sigma), x = alpha * x0 + sigma * eps, n = sqrt(alpha^2 + sigma^2), and the network's output is
+
+    eps     eps                                     x0 = (x - sigma * eps) / alpha
+    v       (alpha * eps - sigma * x0) / n          x0 = (alpha * x - sigma * n * v) / n^2      arXiv:2202.00512, app. D
+    x0      x0
+    flow    eps - x0                                x0 = (x - sigma * flow) / (alpha + sigma)   arXiv:2403.03206, eq. 13
+
+The formulas hold in any scale of x. Only the network's input has one of its own, that of its schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...samplers.level import Level
+from ...samplers.protocols import NoiseSchedule
+
+KINDS = ("eps", "v", "x0", "flow")
+TOLERANCE = 1e-4
+"""How much noisier than the noisiest trained level sigma/alpha may be, relatively: room for float32 arithmetic."""
+
+Network = Callable[[Tensor, Tensor], Tensor]
+"""``(x in the schedule's own scale (B, *), times (B,)) -> output (B, *)``."""
+
+
+def grid_time(schedule: NoiseSchedule, level: Level) -> float:
+    """The timestep of a discrete schedule, 0 ... T - 1, continuous between; cleaner than all of them is 0."""
+    return max(0.0, schedule.time(level) * schedule.timesteps - 1)
+
+
+def flow_time(schedule: NoiseSchedule, level: Level) -> float:
+    """T * sigma at alpha + sigma = 1: the network knows the level itself, so a shift of the steps is not in it."""
+    return schedule.timesteps * level.sigma / (level.alpha + level.sigma)
+
+
+def coefficients(kind: str, level: Level) -> tuple[float, float]:
+    """(p, q) such that x0 = p * x + q * output.
+
+    Raises:
+        ValueError: for an eps prediction at alpha = 0, where x is eps and says nothing about x0.
+    """
+    alpha, sigma = level
+    if kind == "x0":
+        return 0.0, 1.0
+    if kind == "flow":
+        return 1 / (alpha + sigma), -sigma / (alpha + sigma)
+    if kind == "v":
+        return alpha / level.norm**2, -sigma / level.norm
+    if not alpha:
+        raise ValueError(
+            "an eps prediction says nothing about the image at alpha = 0: zero terminal SNR and flow need a model that "
+            "predicts v, x0 or flow. Use such a model, or start this one at a level with alpha > 0"
+        )
+    return 1 / alpha, -sigma / alpha
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network predicts, the schedule it learned it on, and how it is told the time.
+
+    Raises:
+        ValueError: for a kind that is none of eps, v, x0, flow.
+    """
+
+    kind: str
+    schedule: NoiseSchedule
+    time: Callable[[NoiseSchedule, Level], float] = grid_time
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"prediction {self.kind!r}: must be one of {', '.join(map(repr, KINDS))}")
+
+    def denoise(self, network: Network, x: Tensor, levels: Sequence[Level]) -> Tensor:
+        """E[x0 | x] (B, *), one level per row, x in any scale; computed in float32 at least, returned in x's dtype.
+
+        Raises:
+            ValueError: for a level that the network was not trained for, or that its prediction cannot serve.
+        """
+        if len(levels) != len(x):
+            raise ValueError(f"{len(levels)} levels for {len(x)} rows of x: give one level per row")
+        terms = {level: self._terms(level) for level in dict.fromkeys(levels)}
+        scale, time, p, q = ([terms[level][i] for level in levels] for i in range(4))
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        times = torch.tensor(time, dtype=wide.dtype, device=x.device)
+        output = network(_scaled(wide, scale), times).to(wide.dtype)
+        return (_scaled(wide, p) + _scaled(output, q)).to(x.dtype)
+
+    def _terms(self, level: Level) -> tuple[float, float, float, float]:
+        """The factor to the network's own scale, its time, and the coefficients of x and of its output."""
+        p, q = coefficients(self.kind, level)
+        top = self.schedule.level(1.0)
+        if level.sigma * top.alpha > top.sigma * level.alpha * (1 + TOLERANCE):
+            raise ValueError(
+                f"sigma/alpha = {level.ve_sigma:g} is noisier than anything this model was trained on, which ends at "
+                f"{top.ve_sigma:g}; start there, or use a model with zero terminal SNR or flow for more noise"
+            )
+        own = self.schedule.project(level)
+        return own.norm / level.norm, self.time(self.schedule, own), p, q
+
+
+def _scaled(x: Tensor, factors: Sequence[float]) -> Tensor:
+    """Rows of x times their factors; no tensor is made where all rows share one."""
+    if all(factor == factors[0] for factor in factors):
+        return x * factors[0]
+    return x * torch.tensor(factors, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.ndim - 1))

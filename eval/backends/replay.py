@@ -1,0 +1,132 @@
+"""A pipeline's network, called as the pipeline calls it, with our own x, times and conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .recording import Call, filled, first_tensor, leaves, record
+
+Arguments = Callable[..., dict[str, Any]]
+"""``(prompts, guided=False) -> keyword arguments of the pipeline``."""
+
+PROBES = ("a cat", "a small red bird that sits on a branch", "two ships at night")
+
+
+class Replay:
+    """What was learned from watching a pipeline: which arguments carry x, time and conditions, and what the rest is.
+
+    An argument is a condition if its first dimension follows the number of prompts, a constant if it does not change.
+    The scale of time, the sign of the output and its learned variance channels are measured, not looked up by class.
+
+    Raises:
+        ValueError: naming the pipeline and what it does that cannot be replayed.
+    """
+
+    def __init__(self, pipe: Any, network: nn.Module, arguments: Arguments) -> None:
+        self.pipe, self.network, self.arguments = pipe, network, arguments
+        self.name = type(pipe).__name__
+        self.call = record(pipe, network, arguments(PROBES[:1]), evaluate=True)
+        self.dtype = next(network.parameters()).dtype
+        self.x, self.time = self._names()
+        self.shape = tuple(self.call.arguments[self.x].shape[1:])
+        self.conditions = self._conditions()
+        self.time_scale = self._time_scale()
+        self.sign = self._sign()
+        self.uncond = self._unconditional() if self.conditions else {}
+
+    def encode(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """Conditions, one row per prompt; "" is what the pipeline itself takes for no prompt."""
+        texts = list(dict.fromkeys(prompt for prompt in prompts if prompt))
+        if not self.conditions:
+            if texts:
+                raise ValueError(f"{self.name} is unconditional: it takes no prompt, only '', not {texts[0]!r}")
+            return {}
+        rows = {"": 0} | {text: i + 1 for i, text in enumerate(texts)}
+        encoded = self._rows(record(self.pipe, self.network, self.arguments(texts))) if texts else {}
+        return {
+            name: torch.cat([uncond, encoded[name]] if texts else [uncond])[[rows[prompt] for prompt in prompts]]
+            for name, uncond in self.uncond.items()
+        }
+
+    def __call__(self, x: Tensor, times: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
+        """The network's output for x (B, *shape) at the scheduler's timesteps (B,), as the scheduler would get it."""
+        given = {self.x: x.to(self.dtype), self.time: times.float() * self.time_scale, **condition}
+        output = first_tensor(self.network(**filled(self.call.arguments, given)))
+        return output[:, : x.shape[1]] * self.sign if output.shape != x.shape else output * self.sign
+
+    def _names(self) -> tuple[str, str]:
+        arguments = self.call.arguments
+        x, time = next(iter(arguments)), next((name for name in ("timestep", "timesteps") if name in arguments), "")
+        if not isinstance(arguments[x], Tensor) or not time:
+            raise ValueError(f"{self.name}: the first argument of its network is not a tensor, or it has no timestep")
+        if len(arguments[x]) != 1:
+            raise ValueError(f"{self.name} runs its network on {len(arguments[x])} rows for 1 prompt without guidance")
+        return x, time
+
+    def _conditions(self) -> tuple[str, ...]:
+        """Names of the arguments with one row per prompt, found by asking for one, two and three prompts."""
+        calls = [leaves(self.call.arguments)] + [
+            leaves(record(self.pipe, self.network, self.arguments(PROBES[:n])).arguments) for n in (2, 3)
+        ]
+        found = []
+        for name in dict.fromkeys(name for call in calls for name in call if name not in (self.x, self.time)):
+            values = [call.get(name) for call in calls]
+            if _one_row_each(values):
+                found.append(name)
+            elif not all(_same(value, values[0]) for value in values):
+                raise ValueError(
+                    f"{self.name} passes its network {name}, which depends on the prompts but is not a tensor with one "
+                    "row of one size for each; not supported"
+                )
+        return tuple(found)
+
+    def _time_scale(self) -> float:
+        given = self.call.arguments[self.time]
+        ratio = float(torch.as_tensor(given).flatten()[0]) / self.call.time
+        steps = self.pipe.scheduler.config.num_train_timesteps
+        for scale in (1.0, 1 / steps):
+            if abs(ratio / scale - 1) < 0.01:
+                return scale
+        raise ValueError(f"{self.name} tells its network the time {ratio:g} * t; only t and t / {steps} are supported")
+
+    def _sign(self) -> float:
+        """+1 or -1: what the pipeline makes of the network's output, its variance channels left out."""
+        output, used = self.call.output, self.call.used
+        if output is not None and used is not None and output.shape[1] in (used.shape[1], 2 * used.shape[1]):
+            output = output[:, : used.shape[1]]
+            for sign in (1.0, -1.0):
+                if used.shape[1:] == self.shape and torch.equal(output * sign, used):
+                    return sign
+        raise ValueError(f"{self.name} transforms its network's output before the scheduler sees it; not supported")
+
+    def _rows(self, call: Call) -> dict[str, Tensor]:
+        found = leaves(call.arguments)
+        return {name: found[name] for name in self.conditions}
+
+    def _unconditional(self) -> dict[str, Tensor]:
+        """The pipeline's own unconditional row: the half of a guided call that is not the prompt's, else that of ""."""
+        guided = record(self.pipe, self.network, self.arguments(PROBES[:1], guided=True))
+        if len(guided.arguments[self.x]) != 2:
+            return self._rows(record(self.pipe, self.network, self.arguments([""])))
+        prompt, both = self._rows(self.call), self._rows(guided)
+        for uncond, cond in ((0, 1), (1, 0)):
+            if all(torch.allclose(both[k][cond], prompt[k][0], atol=1e-3) for k in self.conditions):
+                return {name: rows[uncond : uncond + 1].clone() for name, rows in both.items()}
+        raise ValueError(f"{self.name}: neither half of a guided call is that of its prompt; not supported")
+
+
+def _one_row_each(values: Sequence[Any]) -> bool:
+    """Whether these are tensors of 1, 2 and 3 rows of the same shape."""
+    shapes = [tuple(value.shape) if isinstance(value, Tensor) else () for value in values]
+    return [shape[:1] for shape in shapes] == [(1,), (2,), (3,)] and len({shape[1:] for shape in shapes}) == 1
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.equal(a, b)
+    plain = (bool, int, float, str)
+    return a == b if isinstance(a, plain) or isinstance(b, plain) else type(a) is type(b)
