@@ -8,6 +8,7 @@ recomputed, extended and compared image by image without generating anything aga
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -25,7 +26,8 @@ Observations = Mapping[str, "np.ndarray"]
 """Arrays of one shard by observation name, (n, ...) each, rows in order of image index."""
 
 
-class Sample(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Sample:
     """Image i of a sweep: its prompt and noise depend on (sweep, i) alone and are shared by all cells."""
 
     index: int

@@ -73,23 +73,29 @@ class Store:
         gaps, position = [], 0
         for shard in self.shards(cell):
             if shard.start < position or not names <= intact(shard.path):
-                shard.path.unlink(missing_ok=True)
                 continue
             gaps += _cut(position, min(shard.start, images), size)
             position = shard.stop
         return gaps + _cut(position, images, size)
 
     def put(self, cell: Cell, start: int, observations: Observations, metadata: Mapping[str, str]) -> None:
-        """Publish the observations of the images from ``start`` on."""
-        from safetensors.numpy import save
+        """Publish the observations of the images from ``start`` on, in place of shards of the same images.
+
+        What an intact shard of just these images has observed already, for other metrics, is kept.
+        """
+        from safetensors.numpy import load_file, save
 
         folder = self.folder(cell)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / "cell.json", json.dumps(dataclasses.asdict(cell), indent=1).encode())
         stop = start + len(next(iter(observations.values())))
-        arrays = {name: np.ascontiguousarray(array) for name, array in observations.items()}
-        data = save(arrays, metadata={**metadata, "digest": _digest(arrays)})
-        write_atomic(folder / f"{start:07d}-{stop:07d}.safetensors", data)
+        path = folder / f"{start:07d}-{stop:07d}.safetensors"
+        earlier = load_file(path) if intact(path) else {}
+        arrays = {name: np.ascontiguousarray(array) for name, array in {**earlier, **observations}.items()}
+        write_atomic(path, save(arrays, metadata={**metadata, "digest": _digest(arrays)}))
+        for shard in self.shards(cell):
+            if shard.path != path and shard.start < stop and start < shard.stop:
+                shard.path.unlink()
         (folder / "failed.json").unlink(missing_ok=True)
 
     def fail(self, cell: Cell, reason: str) -> None:

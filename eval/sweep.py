@@ -1,13 +1,87 @@
 """A sweep: what is compared, on which images, by which metrics; read from a small YAML file and checked in full.
 
-    models: [embedded]
     samplers: [euler, dpmpp_2m, "dpmpp_2m_sde(eta=0.5)"]
-    spacings: [trailing]
     steps: [5, 10, 20]
-    guidance: [cfg]
-    scales: Annotated[list[Scale], BeforeValidator(_as_list), AfterValidator(_unique)] = Field(
-        [], description="guidance scales, tried with each guidance method; empty: the scale each method says"
+    guidance: cfg
+    scales: [1, 3, 6]
+    images: 200
+
+Every combination is a cell. Plugins are written as in ``sigmabench list``: a name, or a call with settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from ..plugins.registry import build, describe
+from .errors import UsageError
+from .prompts import check_prompts, read_prompts
+
+MODEL_SCHEDULE = "model"
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def _canonical(kind: str) -> AfterValidator:
+    """Check a plugin's text by building it, and keep its shortest form."""
+
+    def canonical(text: str) -> str:
+        try:
+            return text if (kind, text) == ("schedule", MODEL_SCHEDULE) else describe(kind, build(kind, text))
+        except TypeError as error:  # pydantic reports ValueError alone
+            raise ValueError(str(error)) from error
+
+    return AfterValidator(canonical)
+
+
+T = TypeVar("T")
+Options = Annotated[list[T], BeforeValidator(_as_list), AfterValidator(_unique)]
+Axis = Annotated[list[T], BeforeValidator(_as_list), AfterValidator(_unique), Field(min_length=1)]
+BackendText = Annotated[str, _canonical("backend")]
+SamplerText = Annotated[str, _canonical("sampler")]
+ScheduleText = Annotated[str, _canonical("schedule")]
+SpacingText = Annotated[str, _canonical("spacing")]
+GuidanceText = Annotated[str, _canonical("guidance")]
+MetricText = Annotated[str, _canonical("metric")]
+Steps = Annotated[int, Field(ge=1, le=10_000)]
+Scale = Annotated[float, Field(ge=0, le=1000)]
+
+
+class Sweep(BaseModel):
+    """The fields of a sweep file; lists are axes, and a single value stands for a list of one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: Axis[BackendText] = Field(["embedded"], description="see `sigmabench list backend`")
+    samplers: Axis[SamplerText] = Field(["dpmpp_2m"], description="see `sigmabench list sampler`")
+    schedules: Axis[ScheduleText] = Field(
+        [MODEL_SCHEDULE], description="noise schedules to walk; 'model' is the one each model was trained on"
     )
+    spacings: Axis[SpacingText] = Field(["trailing"], description="see `sigmabench list spacing`")
+    steps: Axis[Steps] = Field([20], description="numbers of steps")
+    guidance: Axis[GuidanceText] = Field(["cfg"], description="see `sigmabench list guidance`")
+    scales: Options[Scale] = Field([], description="tried with each guidance; empty: the scale each one says")
     prompts: list[str] = Field([], description="a list, or a text file with one a line; empty: the model's own")
     images: int = Field(100, ge=1, le=2**31, description="images a cell")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of image 0; image i has seed + i in every cell")
@@ -48,45 +122,40 @@ def load_sweep(path: Path | None, overrides: Mapping[str, Any] | None = None) ->
     Raises:
         UsageError: naming the file, the field, the value and the legal values.
     """
-    fields = _read_yaml(path) if path else {}
-    fields.update(overrides or {})
+    fields = {**(_read_yaml(path) if path else {}), **(overrides or {})}
     if isinstance(fields.get("prompts"), str):
-        base = path.parent if path and "prompts" not in (overrides or {}) else Path()
-        fields["prompts"] = read_prompts(base / fields["prompts"])
+        beside = path.parent if path and "prompts" not in (overrides or {}) else Path()
+        fields["prompts"] = read_prompts(beside / fields["prompts"])
     try:
         return Sweep(**fields)
     except ValidationError as error:
         raise UsageError(_explain(error, str(path) if path else "sweep")) from error
-    except TypeError as error:
-        raise UsageError(f"{path}: {error}") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}; `sigmabench demo` writes an example") from error
+        raise UsageError(f"cannot read the sweep file {path}: {error}") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML: {error}") from error
-    if not isinstance(fields, dict):
-        raise UsageError(f"{path} must hold fields such as `samplers: [euler]`, found {type(fields).__name__}")
+    if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
+        raise UsageError(f"{path} must hold fields such as `samplers: [euler]`")
     return fields
 
 
 def _explain(error: ValidationError, where: str) -> str:
-    known = ", ".join(Sweep.model_fields)
     lines = []
     for fault in error.errors():
         place = ".".join(str(part + 1) if isinstance(part, int) else str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            lines.append(f"{where}: unknown field {place!r}. Fields: {known}")
+            lines.append(f"{where}: unknown field {place!r}. Fields: {', '.join(Sweep.model_fields)}")
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            lines.append(f"{where}: {place} = {fault['input']!r}: {message}")
+            lines.append(f"{where}: {place} = {fault['input']!r}: {message}" if place else f"{where}: {message}")
     return "\n".join(lines)
 
 
 def metric_instances(sweep: Sweep) -> dict[str, Any]:
     """Metrics of the sweep by their text."""
     return {text: build("metric", text) for text in sweep.metrics}
-

@@ -40,3 +40,12 @@ def register_spacings(register: Register) -> None:
 def register_guidance(register: Register) -> None:
     register("cfg", guidance.CFG)
     register("rescaled_cfg", guidance.RescaledCFG)
+
+
+@hookimpl
+def register_backends(register: Register) -> None:
+    from ..eval.backends import diffusers_pipeline, embedded, mixture
+
+    register("embedded", embedded.Embedded)
+    register("gaussian_mixture", mixture.GaussianMixture)
+    register("diffusers", diffusers_pipeline.Diffusers)

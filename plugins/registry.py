@@ -45,7 +45,7 @@ class UnknownName(ValueError):  # noqa: N818
 
 def catalogue(kind: str) -> Mapping[str, Entry]:
     """All entries of a kind (one of ``hookspecs.KINDS``), by name, in order of registration."""
-    return _catalogues()[kind]
+    return _collect(kind)
 
 
 def find(kind: str, name: str) -> Entry:
@@ -138,14 +138,11 @@ def _register(plugins: pluggy.PluginManager, point: Any) -> None:
         ) from error
 
 
-@lru_cache(maxsize=1)
-def _catalogues() -> dict[str, dict[str, Entry]]:
-    return {kind: _collect(kind, hook) for kind, hook in hookspecs.HOOKS.items()}
-
-
-def _collect(kind: str, hook: str) -> dict[str, Entry]:
+@lru_cache(maxsize=len(hookspecs.KINDS))
+def _collect(kind: str) -> dict[str, Entry]:
+    """One kind at a time, so that naming a sampler does not import what backends import."""
     entries: dict[str, Entry] = {}
-    implementations = getattr(manager().hook, hook).get_hookimpls()
+    implementations = getattr(manager().hook, hookspecs.HOOKS[kind]).get_hookimpls()
     for implementation in sorted(implementations, key=lambda i: (i.plugin_name != BUILTIN, i.plugin_name)):
         plugin, _, version = implementation.plugin_name.partition(" ")
 
@@ -164,4 +161,4 @@ def _collect(kind: str, hook: str) -> dict[str, Entry]:
 
 def refresh() -> None:
     """Forget what is registered, so that plugins installed or registered since are seen."""
-    _catalogues.cache_clear()
+    _collect.cache_clear()
