@@ -1,0 +1,105 @@
+"""The engine: exact images on a closed-form model, counted evaluations, independence of batches and company."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from sigmabench.eval.backends.mixture import GaussianMixture
+from sigmabench.eval.cells import Cell, levels, plan, samples
+from sigmabench.eval.engine import Job, counted, generate
+from sigmabench.eval.sweep import Sweep
+from sigmabench.samplers.noise import SeededNoise
+from sigmabench.samplers.schedules import Flow, Linear, ZeroTerminalSNR
+
+PROMPTS = ["a photo of a cat", "a photo of a ship", "a photo of a frog"]
+BASE = Cell("mixture", "dpmpp_2m", "model", "trailing", 10, "cfg(scale=1)", "0", 0, "float32")
+
+
+@pytest.fixture(scope="module", params=["v-zsnr", "eps", "flow"])
+def model(request):
+    settings = {
+        "v-zsnr": GaussianMixture(size=4, schedule=ZeroTerminalSNR(Linear()), prediction="v"),
+        "eps": GaussianMixture(size=4, schedule=Linear(), prediction="eps"),
+        "flow": GaussianMixture(size=4, schedule=Flow(), prediction="flow"),
+    }
+    return settings[request.param].load()
+
+
+def job(count=6, **changes):
+    sweep = Sweep(images=count, prompts=PROMPTS)
+    return Job(dataclasses.replace(BASE, **changes), samples(sweep, PROMPTS, 0, count))
+
+
+def test_many_steps_end_at_the_exact_solution(model):
+    work = job(steps=400, sampler="heun" if model.prediction == "flow" else "dpmpp_2m")
+    (x,) = generate(model, [work])
+    path = levels(work.cell, model)
+    start = SeededNoise([s.seed for s in work.samples], model.shape).initial() * path.levels[0].norm
+    condition = model.encode([s.prompt for s in work.samples])
+    exact = model.solution(start, path.levels[0], path.levels[-1], condition)
+    assert (x - exact).abs().max() < 5e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "evaluations"),
+    [
+        ({"sampler": "euler", "steps": 7}, 7),
+        ({"sampler": "euler", "steps": 7, "guidance": "cfg(scale=3)"}, 14),
+        ({"sampler": "dpmpp_2m_sde", "steps": 7, "guidance": "rescaled_cfg(scale=3)"}, 14),
+    ],
+)
+def test_evaluations_are_counted_at_the_network_and_scale_one_costs_no_second_branch(model, changes, evaluations):
+    with counted(model.network) as rows:
+        generate(model, [job(4, **changes)])
+    assert sum(rows) == 4 * evaluations
+
+
+def test_heun_takes_one_evaluation_at_each_infinite_or_clean_end(model):
+    with counted(model.network) as rows:
+        generate(model, [job(1, sampler="heun", steps=6)])
+    pure_start = model.prediction != "eps"
+    assert sum(rows) == 2 * 6 - 1 - pure_start
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "dpmpp_2m_sde", "euler_ancestral"])
+def test_image_k_is_the_same_in_any_batch(model, sampler):
+    whole = job(6, sampler=sampler, guidance="cfg(scale=3)")
+    (together,) = generate(model, [whole])
+    (alone,) = generate(model, [Job(whole.cell, whole.samples[4:5])])
+    torch.testing.assert_close(together[4:5], alone, rtol=0, atol=2e-6)
+
+
+def test_cells_in_company_make_the_same_images_as_alone(model):
+    jobs = [
+        job(3, sampler="euler", steps=4),
+        job(2, sampler="heun", steps=9, guidance="cfg(scale=3)"),
+        job(4, sampler="dpmpp_2m_sde", steps=6, spacing="linspace"),
+    ]
+    with counted(model.network) as calls:
+        together = generate(model, jobs)
+    for work, x in zip(jobs, together, strict=True):
+        torch.testing.assert_close(x, generate(model, [work])[0], rtol=0, atol=2e-6)
+    assert len(calls) == max(4, 2 * 9 - 1 - (model.prediction != "eps"), 6)
+
+
+def test_all_cells_share_noise_and_prompt_of_an_image(model):
+    euler, dpm = (generate(model, [job(3, sampler=name, steps=200)])[0] for name in ("euler", "dpmpp_2m"))
+    assert (euler - dpm).abs().mean() < 0.02 < (euler - dpm.flip(0)).abs().mean()
+
+
+def test_a_diverged_image_is_an_error_that_counts_them(model):
+    bad = dataclasses.replace(job(4), samples=job(4).samples)
+    broken = type("Broken", (), {**{k: getattr(model, k) for k in ("schedule", "prediction", "shape", "network", "encode")},
+                                 "denoise": staticmethod(lambda x, levels, condition: x * float("nan"))})()  # fmt: skip
+    with pytest.raises(FloatingPointError, match="4 of 4 images are not finite: dpmpp_2m diverged"):
+        generate(broken, [bad])
+
+
+def test_cells_that_cannot_start_are_refused_with_the_reason():
+    model = GaussianMixture(size=4, schedule=Linear(), prediction="eps").load()
+    sweep = Sweep(schedules=["model", "zero_terminal_snr(linear)", "cosine"], prompts=PROMPTS)
+    reasons = [planned.refused for planned in plan(sweep, "m", model, PROMPTS)]
+    assert reasons[0] == ""
+    assert "eps prediction says nothing" in reasons[1]
+    assert "noisier than the" in reasons[2]
