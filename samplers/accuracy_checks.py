@@ -1,0 +1,150 @@
+"""Checks of what a sampler computes: its order, its distribution, and the ends of the path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from .convergence import SCALES, jagged_path, moment_error, pure_noise_path, slope, trajectory_error
+from .level import CLEAN, PURE_NOISE, Level
+from .path import Path
+from .problems import BIMODAL, GAUSSIAN
+from .protocols import Sampler
+from .trial import Watched, distance, noise_for, normal_quantiles, require, walk
+
+STEPS = (20, 40, 80)
+"""Path lengths from which an order is measured."""
+
+SLACK = 0.15
+"""How far a measured order may be from the declared one."""
+
+
+def check_order(sampler: Sampler) -> None:
+    """A deterministic sampler converges to the probability-flow solution, with its declared order, on unequal steps."""
+    cases = {"VE": GAUSSIAN, "VP": BIMODAL, "flow": BIMODAL}
+    errors = {s: [trajectory_error(sampler, cases[s], jagged_path(s, n)) for n in STEPS] for s in cases}
+    orders = {scale: slope(STEPS, errors[scale]) for scale in cases}
+    for scale, order in orders.items():
+        require(
+            order >= sampler.order - SLACK,
+            sampler,
+            f"converges with order {order:.2f} on a {scale} path, declares {sampler.order} (errors "
+            f"{_show(errors[scale])} at {STEPS} steps); a coefficient is wrong, or only right for equal steps",
+        )
+    order = min(orders.values())
+    higher = f"converges with order {order:.2f}, declares {sampler.order}; declare order = {round(min(order, 99))}"
+    require(order <= sampler.order + SLACK, sampler, higher)
+
+
+def check_moments(sampler: Sampler) -> None:
+    """A stochastic sampler's output has the marginal's mean and variance in the limit of small steps.
+
+    At least with the declared weak order; computed exactly on a Gaussian, where the sampler is linear in its noise.
+    """
+    for scale in SCALES:
+        errors = [moment_error(sampler, GAUSSIAN, jagged_path(scale, n)) for n in STEPS]
+        order = slope(STEPS, errors)
+        require(
+            order >= sampler.order - SLACK,
+            sampler,
+            f"mean and deviation converge with weak order {order:.2f} on a {scale} path, declares {sampler.order} "
+            f"(errors {_show(errors)} at {STEPS} steps); the noise added does not match the noise removed",
+        )
+
+
+def check_scales_agree(sampler: Sampler) -> None:
+    """x / alpha depends on sigma / alpha alone: variance exploding, preserving and flow paths give the same image."""
+    for make, kind in ((jagged_path, "finite sigma/alpha"), (pure_noise_path, "alpha = 0")):
+        scales = ("VE", "VP", "flow") if make is jagged_path else ("VP", "flow")
+        ends = {}
+        for scale in scales:
+            path = make(scale, 12)
+            x = normal_quantiles(8) * path.levels[0].norm
+            ends[scale] = walk(sampler, BIMODAL, x, path, noise_for(sampler, x)) / path.levels[-1].alpha
+        for one, other in pairwise(scales):
+            difference = distance(ends[one], ends[other])
+            require(
+                difference < 1e-10,
+                sampler,
+                f"from {kind}, {one} and {other} paths of the same sigma/alpha differ by {difference:.1e}, expected "
+                "< 1e-10; a formula holds for one process only, or loses float64 precision",
+            )
+
+
+def check_pure_noise_start(sampler: Sampler) -> None:
+    """Starting at alpha = 0 (flow, zero terminal SNR) gives finite images that converge to the closed form."""
+    _converges(sampler, 0.1, "a path from alpha = 0; log(alpha/sigma) is -inf there and needs the one-evaluation step")
+
+
+def check_clean_end(sampler: Sampler) -> None:
+    """A last step to sigma = 0 returns the model's last answer, and the image converges to the closed form."""
+    for scale in SCALES:
+        path = Path([*jagged_path(scale, 5).levels, CLEAN])
+        model, x = Watched(BIMODAL), normal_quantiles(8) * path.levels[0].norm
+        difference = distance(walk(sampler, model, x, path, noise_for(sampler, x)), model.answers[-1])
+        require(
+            difference < 1e-12,
+            sampler,
+            f"a {scale} path to sigma = 0 ends {difference:.1e} away from the last x0; log(alpha/sigma) is inf there, "
+            "so history has no weight and noise no place",
+        )
+    _converges(sampler, 0.0, "a path to sigma = 0")
+
+
+def check_split_path(sampler: Sampler) -> None:
+    """A path may end at sigma > 0: the result is x at that level, to be continued."""
+    for scale in SCALES:
+        error = _error(sampler, jagged_path(scale, 40, first=10.0, last=2.0))
+        require(
+            error < 0.25,
+            sampler,
+            f"a {scale} path that ends at sigma/alpha = 2 returns something {error:.2g} away from the exact state, "
+            "expected < 0.25; the state at the last level is wanted, noise included, not x0",
+        )
+
+
+def check_one_step_path(sampler: Sampler) -> None:
+    """One step works: to a clean image it is the model's answer, otherwise it is near the exact state."""
+    x = normal_quantiles(8)
+    for first in (PURE_NOISE, *(scale(2.0) for scale in SCALES.values())):
+        difference = distance(walk(sampler, BIMODAL, x, Path([first, CLEAN]), noise_for(sampler, x)), BIMODAL(x, first))
+        require(difference < 1e-12, sampler, f"one step from {tuple(first)} to clean is {difference:.1e} away from x0")
+    error = _error(sampler, Path([Level(1.0, 1.0), Level(1.0, 0.5)]))
+    message = (
+        f"one step from sigma = 1 to 0.5 leaves an error of {error:.2g}, expected < 0.2 (0.3 to 0.4 is no step at all)"
+    )
+    require(error < 0.2, sampler, message)
+
+
+CHECKS: tuple[Callable[[Sampler], None], ...] = (
+    check_order,
+    check_moments,
+    check_scales_agree,
+    check_pure_noise_start,
+    check_clean_end,
+    check_split_path,
+    check_one_step_path,
+)
+
+
+def _converges(sampler: Sampler, last: float, where: str) -> None:
+    """To the closed form with order one at least, from alpha = 0 to the given sigma/alpha."""
+    for scale in ("VP", "flow"):
+        errors = [_error(sampler, pure_noise_path(scale, n, last)) for n in STEPS]
+        order = slope(STEPS, errors)
+        require(
+            order >= 1 - SLACK,
+            sampler,
+            f"converges with order {order:.2f}, expected 1 at least, in {scale} (errors {_show(errors)} at {STEPS} "
+            f"steps) on {where}",
+        )
+
+
+def _error(sampler: Sampler, path: Path) -> float:
+    if sampler.stochastic:
+        return moment_error(sampler, GAUSSIAN, path)
+    return trajectory_error(sampler, BIMODAL, path)
+
+
+def _show(errors: Sequence[float]) -> str:
+    return ", ".join(f"{error:.1e}" for error in errors)
