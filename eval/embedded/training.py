@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -121,7 +123,7 @@ class Trainer:
         self.checkpoint, self.save_every = Path(checkpoint), save_every
         self.average = Average(model, decay)
         self.peaks = [group["lr"] for group in optimizer.param_groups]
-        self.step, self.core_seconds = 0, 0.0
+        self.step, self.core_seconds, self.stopping = 0, 0.0, False
 
     @property
     def device(self) -> torch.device:
@@ -187,8 +189,10 @@ class Trainer:
         return value.detach()
 
     def run(self, loss: Callable, *, until: int | None = None, log_every: int = 50) -> None:
-        """Train to the end of the schedule, or to step `until`."""
+        """Train to the end of the schedule, or to step `until`. SIGTERM saves and exits."""
         self.model.train()
+        with suppress(ValueError):  # signals belong to the main thread
+            signal.signal(signal.SIGTERM, lambda *_: setattr(self, "stopping", True))
         saved, began, cpu, seen, losses = time.time(), time.time(), time.process_time(), self.step, []
         while self.step < min(self.total, until or self.total):
             losses.append(self.one_step(loss))
@@ -205,4 +209,7 @@ class Trainer:
             if time.time() - saved > self.save_every:
                 self.save()
                 saved = time.time()
+            if self.stopping:
+                self.save()
+                raise SystemExit(f"stopped at step {self.step}; run again to resume")
         self.save()
