@@ -1,6 +1,7 @@
-"""The diffusers backend against the stock pipelines: small ones with random weights, saved and loaded like real ones."""
+"""The diffusers backend against stock pipelines: small, with random weights, saved and loaded like real ones."""
 
-import json
+import importlib.util
+import shutil
 import string
 from functools import partial
 
@@ -11,16 +12,17 @@ diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
 from sigmabench.eval.backends.diffusers_pipeline import Diffusers  # noqa: E402
-from sigmabench.samplers import DPMpp2M, Euler, Level  # noqa: E402
+from sigmabench.samplers import DPMpp2M, Euler  # noqa: E402
 from sigmabench.samplers.guidance.cfg import CFG  # noqa: E402
 from sigmabench.samplers.run import guide, lockstep, start  # noqa: E402
-from sigmabench.samplers.schedules import Cosine, Flow, Linear, ScaledLinear, ZeroTerminalSNR  # noqa: E402
+from sigmabench.samplers.schedules import Flow, Linear, ScaledLinear  # noqa: E402
 from sigmabench.samplers.spacings import Trailing  # noqa: E402
 
 torch.set_num_threads(1)
 PROMPTS = ["a cat on a mat", "two dogs"]
 STEPS = 5
-SD15 = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+SD15 = {**BETAS, "clip_sample": False}
 V_ZTSNR = {**SD15, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
 
 
@@ -58,11 +60,15 @@ def unet(**extra):
     return diffusers.UNet2DConditionModel(**config).eval()
 
 
-def stable_diffusion(scheduler):
+def stable_diffusion(scheduler, **extra):
     return diffusers.StableDiffusionPipeline(
-        vae=vae(), text_encoder=text_encoder(), tokenizer=tokenizer(), unet=unet(), scheduler=scheduler,
+        vae=vae(), text_encoder=text_encoder(), tokenizer=tokenizer(), unet=unet(**extra), scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
+
+
+def distilled(scheduler):
+    return stable_diffusion(scheduler, time_cond_proj_dim=8)
 
 
 def stable_diffusion_xl(scheduler):
@@ -118,10 +124,13 @@ def ours(model, sampler, levels, x, scale):
 
 
 def theirs(folder, scheduler, x, scale, **options):
-    pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
+    """The latents of the stock pipeline, if asked with another scheduler of the same config that ends clean."""
+    missing = {"text_encoder_3": None, "tokenizer_3": None} if "stable_diffusion_3" in folder else {}
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, **missing)
     pipe.set_progress_bar_config(disable=True)
     if scheduler is not None:
-        pipe.scheduler = scheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
+        options_of = {"clip_sample": False, "set_alpha_to_one": True} if scheduler is diffusers.DDIMScheduler else {}
+        pipe.scheduler = scheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing", **options_of)
     return pipe(
         PROMPTS, latents=x * pipe.scheduler.init_noise_sigma if hasattr(pipe.scheduler, "init_noise_sigma") else x,
         num_inference_steps=STEPS, guidance_scale=scale, output_type="latent", **options,
@@ -140,13 +149,39 @@ SAMPLERS = [
 
 @pytest.mark.parametrize("scale", [1.0, 5.0])
 @pytest.mark.parametrize(("sampler", "scheduler"), SAMPLERS)
-@pytest.mark.parametrize("make", [stable_diffusion, stable_diffusion_xl])
-def test_replayed_unet_gives_the_stock_pipelines_latents(saved, make, sampler, scheduler, scale):
-    folder = saved(make, diffusers.DDIMScheduler(**SD15))
+@pytest.mark.parametrize(
+    ("make", "saved_with"),
+    [
+        (stable_diffusion, diffusers.PNDMScheduler(**BETAS, skip_prk_steps=True)),
+        (stable_diffusion_xl, diffusers.EulerDiscreteScheduler(**BETAS)),
+    ],
+)
+def test_replayed_unet_gives_the_stock_pipelines_latents(saved, make, saved_with, sampler, scheduler, scale):
+    folder = saved(make, saved_with)
     model = Diffusers(folder).load()
+    assert (model.prediction, model.schedule) == ("eps", ScaledLinear())
     x = noise(model)
     result = ours(model, sampler, Trailing()(model.schedule, STEPS), x, scale)
     torch.testing.assert_close(result, theirs(folder, scheduler, x, scale), atol=1e-4, rtol=1e-4)
+
+
+def test_sdxl_sizes_are_part_of_the_condition(saved):
+    folder = saved(stable_diffusion_xl, diffusers.EulerDiscreteScheduler(**BETAS))
+    model = Diffusers(folder, height=24, width=16).load()
+    x = noise(model)
+    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 5.0)
+    expected = theirs(folder, diffusers.DDIMScheduler, x, 5.0, height=24, width=16)
+    torch.testing.assert_close(result, expected, atol=1e-4, rtol=1e-4)
+    assert model.decode(result).shape == (2, 3, 24, 16)
+
+
+def test_guidance_embedded_in_a_distilled_network_is_a_setting(saved):
+    folder = saved(distilled, diffusers.DDIMScheduler(**SD15))
+    model = Diffusers(folder, distilled_guidance=4.0).load()
+    assert "timestep_cond" in model.encode(PROMPTS)
+    x = noise(model)
+    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 1.0)
+    torch.testing.assert_close(result, theirs(folder, diffusers.DDIMScheduler, x, 4.0), atol=1e-4, rtol=1e-4)
 
 
 def test_v_prediction_with_zero_terminal_snr_gives_the_stock_pipelines_latents(saved):
@@ -209,9 +244,7 @@ def test_pixart_with_learned_variance_gives_the_stock_pipelines_latents(saved):
     x = noise(model)
     result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 4.0)
     options = {"height": 16, "width": 16, "use_resolution_binning": False}
-    torch.testing.assert_close(
-        result, theirs(folder, diffusers.DDIMScheduler, x, 4.0, **options), atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(result, theirs(folder, diffusers.DDIMScheduler, x, 4.0, **options), atol=1e-4, rtol=1e-4)
 
 
 def test_flux_with_packed_latents_and_distilled_guidance_gives_the_stock_pipelines_latents(saved):
@@ -220,7 +253,141 @@ def test_flux_with_packed_latents_and_distilled_guidance_gives_the_stock_pipelin
     model = Diffusers(folder, height=16, width=32, distilled_guidance=2.5).load()
     x = noise(model)
     result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 1.0)
-    torch.testing.assert_close(
-        result, theirs(folder, None, x, 2.5, height=16, width=32), atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(result, theirs(folder, None, x, 2.5, height=16, width=32), atol=1e-4, rtol=1e-4)
     assert model.decode(result).shape == (2, 3, 16, 32)
+
+
+def test_the_condition_is_everything_that_has_a_row_per_prompt(saved):
+    cases = {
+        stable_diffusion: {"encoder_hidden_states"},
+        stable_diffusion_xl: {
+            "encoder_hidden_states", "added_cond_kwargs.text_embeds", "added_cond_kwargs.time_ids",
+        },
+    }  # fmt: skip
+    for make, names in cases.items():
+        condition = Diffusers(saved(make, diffusers.DDIMScheduler(**SD15))).load().encode(["a", "", "a cat"])
+        assert set(condition) == names
+        assert {len(rows) for rows in condition.values()} == {3}
+
+
+def test_encoding_one_by_one_and_together_agree_and_prompts_matter(saved):
+    folder = saved(stable_diffusion_xl, diffusers.DDIMScheduler(**SD15))
+    together = Diffusers(folder).load().encode(["a dog", "", "a cat", "a dog"])
+    alone = Diffusers(folder).load()
+    for i, prompt in enumerate(["a dog", "", "a cat", "a dog"]):
+        for name, rows in alone.encode([prompt]).items():
+            torch.testing.assert_close(rows, together[name][i : i + 1], atol=1e-5, rtol=1e-5)
+    states = together["encoder_hidden_states"]
+    assert (states[0] - states[2]).abs().max() > 0.1
+    assert states[1].abs().max() == 0, "SDXL's own unconditional row is zero, not the embedding of an empty text"
+
+
+def test_encoding_leaves_the_global_random_state_alone(saved):
+    model = Diffusers(saved(stable_diffusion, diffusers.DDIMScheduler(**SD15))).load()
+    before = torch.get_rng_state()
+    model.encode(["something new"])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_rows_at_different_levels_equal_one_by_one_and_are_one_call(saved):
+    model = Diffusers(saved(stable_diffusion_xl, diffusers.DDIMScheduler(**SD15))).load()
+    x, levels = noise(model), [model.schedule.level(0.9), model.schedule.level(0.3)]
+    condition, calls = model.encode(PROMPTS), []
+    handle = model.network.register_forward_hook(lambda module, args, output: calls.append(1))
+    together = model.denoise(x, levels, condition)
+    handle.remove()
+    assert calls == [1]
+    for i in range(2):
+        row = {name: value[i : i + 1] for name, value in condition.items()}
+        torch.testing.assert_close(together[i : i + 1], model.denoise(x[i : i + 1], levels[i : i + 1], row))
+
+
+@pytest.mark.parametrize("make", [stable_diffusion, stable_diffusion_xl])
+def test_decoded_bytes_equal_the_stock_pipelines(saved, make):
+    folder = saved(make, diffusers.DDIMScheduler(**SD15))
+    model = Diffusers(folder).load()
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
+    latents = 3 * noise(model)
+    with torch.no_grad():
+        images = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
+    theirs = pipe.image_processor.postprocess(images, output_type="np")
+    expected = torch.from_numpy((theirs * 255).round().astype("uint8")).permute(0, 3, 1, 2)
+    assert (model.decode(latents).int() - expected.int()).abs().max() <= 1
+
+
+def test_bfloat16_networks_keep_the_state_and_the_autoencoder_in_float32(saved):
+    model = Diffusers(saved(stable_diffusion, diffusers.DDIMScheduler(**SD15))).load("cpu", "bfloat16")
+    result = ours(model, Euler(), Trailing()(model.schedule, 2), noise(model), 3.0)
+    assert (result.dtype, model.network.dtype) == (torch.float32, torch.bfloat16)
+    assert model.decode(result).shape == (2, 3, 16, 16)
+
+
+def test_the_id_names_the_folder_and_follows_the_contents(saved, tmp_path):
+    folder = saved(stable_diffusion, diffusers.DDIMScheduler(**SD15))
+    copy = shutil.copytree(folder, tmp_path / "Mine")
+    first, second = (Diffusers(str(path)).load().id for path in (folder, copy))
+    assert first.startswith("diffusers/stable_diffusion-")
+    assert second == first.replace("stable_diffusion", "mine")
+    config = copy / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace('"epsilon"', '"v_prediction"'))
+    assert Diffusers(str(copy)).load().id != second
+
+
+def test_unconditional_pixel_models_take_no_prompt_but_the_empty_one(tmp_path):
+    torch.manual_seed(0)
+    network = diffusers.UNet2DModel(
+        sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+    )  # fmt: skip
+    diffusers.DDPMPipeline(network, diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+    model = Diffusers(str(tmp_path)).load()
+    assert (model.shape, model.prediction, model.schedule) == ((3, 8, 8), "eps", Linear())
+    assert model.encode(["", ""]) == {}
+    x = torch.randn(2, *model.shape)
+    x0 = model.denoise(x, [model.schedule.level(0.5)] * 2, {})
+    assert model.decode(x0).shape == (2, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"unconditional.*'a cat'"):
+        model.encode(["a cat"])
+
+
+def test_missing_or_unusable_paths_are_explained(tmp_path):
+    with pytest.raises(ValueError, match="needs a path"):
+        Diffusers().load()
+    with pytest.raises(FileNotFoundError, match=r"/no/such/folder does not exist.*hub"):
+        Diffusers("/no/such/folder").load()
+    with pytest.raises(ValueError, match=r"not a diffusers pipeline.*from_single_file"):
+        Diffusers(str(tmp_path)).load()
+
+
+def test_a_hub_id_that_cannot_be_had_is_explained(monkeypatch):
+    def unreachable(name, **_):
+        raise OSError("no connection")
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "download", unreachable)
+    with pytest.raises(FileNotFoundError, match=r"some-owner/some-model.*no connection.*give its folder"):
+        Diffusers("some-owner/some-model").load()
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it(saved, monkeypatch):
+    folder = saved(stable_diffusion, diffusers.DDIMScheduler(**SD15))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "transformers" else find(name))
+    with pytest.raises(ImportError, match=r"transformers: pip install 'sigmabench\[pipelines\]'"):
+        Diffusers(folder).load()
+
+
+def test_pipelines_that_need_more_than_a_prompt_are_refused_by_name(saved, tmp_path):
+    folder = shutil.copytree(saved(stable_diffusion, diffusers.DDIMScheduler(**SD15)), tmp_path / "img2img")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"))
+    with pytest.raises(ValueError, match="StableDiffusionImg2ImgPipeline cannot be run from prompts alone"):
+        Diffusers(str(folder)).load()
+
+
+def test_unknown_schedulers_are_refused_by_name(saved, tmp_path):
+    folder = shutil.copytree(saved(stable_diffusion, diffusers.DDIMScheduler(**SD15)), tmp_path / "edm")
+    diffusers.EDMEulerScheduler().save_pretrained(folder / "scheduler")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("DDIMScheduler", "EDMEulerScheduler"))
+    with pytest.raises(ValueError, match=r"EDMEulerScheduler.*legal are"):
+        Diffusers(str(folder)).load()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ...samplers.level import Level
 from ...samplers.settings import setting, settings
-from ..embedded.captions import check_words
+from ..embedded.captions import CLASSES, TONES, caption, check_words
 from ..embedded.codec import SHAPE, decode
 from ..embedded.generator import NAMES, Generator, folder_of, load_generator
 from ..embedded.imagetext import FOLDER, ImageText, load_imagetext
@@ -22,6 +22,8 @@ from .scheduler_config import read_scheduler
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PROMPTS = tuple(caption(name, tone) for tone in sorted(TONES, key=len) for name in CLASSES)
 
 
 @settings
@@ -34,6 +36,9 @@ class Embedded:
 
     variant: str = setting("v", choices=tuple(reversed(NAMES)), help="what the network predicts")
 
+    prompts: ClassVar[tuple[str, ...]] = PROMPTS
+    """What a sweep without prompts asks for: every class in every tone, plain ones first."""
+
     def load(self, device: str = "cpu", dtype: str = "float32") -> EmbeddedModel:
         """
         Raises:
@@ -41,9 +46,16 @@ class Embedded:
             ValueError: for an unknown dtype, and for float16 on a CPU.
         """
         number = torch_dtype(dtype, device)
-        for folder in (folder_of(self.variant), FOLDER):
-            _require(folder)
+        _require(folder_of(self.variant) / "unet" / "diffusion_pytorch_model.safetensors")
+        _require(FOLDER / "open_clip_model.safetensors")
         return EmbeddedModel(load_generator(self.variant, device), load_imagetext(device), self.variant, number)
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        """
+        Raises:
+            ValueError: for a prompt with a word that the model does not know, before anything is loaded.
+        """
+        check_words(prompts)
 
 
 class EmbeddedModel:
@@ -90,8 +102,8 @@ class EmbeddedModel:
         return torch.autocast(self.device.type, self.dtype)
 
 
-def _require(folder: Path) -> None:
-    if not folder.is_dir():
+def _require(file: Path) -> None:
+    if not file.is_file():
         raise FileNotFoundError(
-            f"the embedded model's weights are missing: {folder}. Reinstall the package, or use another backend"
+            f"the embedded model's weights are missing: {file}. Reinstall the package, or use another backend"
         )

@@ -29,7 +29,8 @@ class Decoder:
             kind = type(self.vae).__name__
             if kind not in AUTOENCODERS:
                 raise ValueError(f"{type(pipe).__name__} decodes with {kind}; legal are {', '.join(AUTOENCODERS)}")
-            self.vae.to(torch.float32)
+            if self.vae.dtype != torch.float32:
+                self.vae.to(torch.float32)
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from ...samplers.problems import Mixture
 from ...samplers.protocols import NoiseSchedule
 from ...samplers.schedules import ScaledLinear
 from ...samplers.settings import setting, settings
+from ..embedded.captions import CLASSES, caption
 from ..embedded.codec import to_uint8
 from ..protocols import Condition
 from .precision import torch_dtype
@@ -34,6 +36,9 @@ class GaussianMixture:
     size: int = setting(32, low=1, high=4096, help="height and width of the images")
     schedule: NoiseSchedule = setting(ScaledLinear(), kind="schedule", help="the forward process it answers for")
     prediction: str = setting("v", choices=KINDS, help="what its network predicts")
+
+    prompts: ClassVar[tuple[str, ...]] = tuple(caption(name) for name in CLASSES)
+    """What a sweep without prompts asks for; any other prompt is as good."""
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> MixtureModel:
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,15 @@ def load_pipeline(folder: Path, dtype: torch.dtype, device: str) -> Any:
             raise ImportError(f"{folder} needs {library}: pip install 'sigmabench[pipelines]'")
     from diffusers import DiffusionPipeline
 
-    without = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in index else {}
+    without: dict[str, Any] = {name: None for name, entry in index.items() if entry == [None, None]}
+    if "safety_checker" in index:
+        without |= {"safety_checker": None, "requires_safety_checker": False}
     try:
-        pipe = DiffusionPipeline.from_pretrained(
-            folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, **without
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch_dtype", category=FutureWarning)  # its older name
+            pipe = DiffusionPipeline.from_pretrained(
+                folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, **without
+            )
     except (OSError, AttributeError, TypeError) as error:
         raise ValueError(f"{folder} ({index.get('_class_name')}) cannot be loaded: {error}") from error
     pipe.set_progress_bar_config(disable=True)

@@ -13,6 +13,7 @@ from .recording import Call, filled, first_tensor, leaves, record
 Arguments = Callable[..., dict[str, Any]]
 """``(prompts, guided=False) -> keyword arguments of the pipeline``."""
 
+MOST_KEPT = 512
 PROBES = ("a cat", "a small red bird that sits on a branch", "two ships at night")
 
 
@@ -36,27 +37,32 @@ class Replay:
         self.conditions = self._conditions()
         self.time_scale = self._time_scale()
         self.sign = self._sign()
-        self.uncond = self._unconditional() if self.conditions else {}
+        self._encoded = {"": self._unconditional() if self.conditions else {}}
 
     def encode(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Conditions, one row per prompt; "" is what the pipeline itself takes for no prompt."""
-        texts = list(dict.fromkeys(prompt for prompt in prompts if prompt))
         if not self.conditions:
-            if texts:
-                raise ValueError(f"{self.name} is unconditional: it takes no prompt, only '', not {texts[0]!r}")
+            if any(prompts):
+                raise ValueError(f"{self.name} is unconditional: it takes no prompt but '', not {max(prompts)!r}")
             return {}
-        rows = {"": 0} | {text: i + 1 for i, text in enumerate(texts)}
-        encoded = self._rows(record(self.pipe, self.network, self.arguments(texts))) if texts else {}
-        return {
-            name: torch.cat([uncond, encoded[name]] if texts else [uncond])[[rows[prompt] for prompt in prompts]]
-            for name, uncond in self.uncond.items()
-        }
+        self._encode(tuple(dict.fromkeys(prompt for prompt in prompts if prompt)))
+        rows = [self._encoded[prompt] for prompt in prompts]
+        return {name: torch.cat([row[name] for row in rows]) for name in self.conditions}
 
     def __call__(self, x: Tensor, times: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
         """The network's output for x (B, *shape) at the scheduler's timesteps (B,), as the scheduler would get it."""
         given = {self.x: x.to(self.dtype), self.time: times.float() * self.time_scale, **condition}
         output = first_tensor(self.network(**filled(self.call.arguments, given)))
         return output[:, : x.shape[1]] * self.sign if output.shape != x.shape else output * self.sign
+
+    def _encode(self, texts: tuple[str, ...]) -> None:
+        """Keep the rows of these prompts, so that all cells of a sweep share the work of the text encoders."""
+        if len(self._encoded) > MOST_KEPT:
+            self._encoded = {"": self._encoded[""]}
+        new = [text for text in texts if text not in self._encoded]
+        if new:
+            rows = self._rows(record(self.pipe, self.network, self.arguments(new)))
+            self._encoded |= {text: {k: v[i : i + 1] for k, v in rows.items()} for i, text in enumerate(new)}
 
     def _names(self) -> tuple[str, str]:
         arguments = self.call.arguments
