@@ -82,7 +82,8 @@ def label(sampler: Sampler) -> str:
     """The sampler's class and what differs from its defaults: ``DDIM(eta=0.5)``."""
     if not dataclasses.is_dataclass(sampler):
         return type(sampler).__name__
-    values = ((field, getattr(sampler, field.name)) for field in dataclasses.fields(sampler))
+    fields = [field for field in dataclasses.fields(sampler) if field.default is not dataclasses.MISSING]
+    values = ((field, getattr(sampler, field.name)) for field in fields)
     changed = ", ".join(f"{field.name}={value}" for field, value in values if value != field.default)
     return type(sampler).__name__ + (f"({changed})" if changed else "")
 
