@@ -1,0 +1,126 @@
+"""Frechet distances between the features of images and those of a reference.
+
+``fd`` is the distance in any feature space and ``fid`` the one with clean-fid's Inception, the only one that may be
+called FID. The formula is in gaussian.py; the standard error comes from the influence of each image, not a bootstrap.
+Heusel et al. 2017, arXiv:1706.08500. That the distance falls with n is shown by Chong, Forsyth 2020, arXiv:1911.07023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ...samplers.settings import setting, settings
+from .estimate import estimate
+from .features import EXTRACTORS, load_extractor, stem
+from .gaussian import Moments, distance, influence, transport
+from .libraries import LIBRARIES, cleanfid_distance, torchmetrics_distance
+from .observations import find, rows
+from .reference import Reference, load_reference
+from .towers import EMBEDDED
+
+if TYPE_CHECKING:
+    from ..protocols import Observations, Observer, Value
+
+BIAS = "falls as n grows (about like 1/n): compare only values of the same n"
+
+
+@settings
+class FrechetDistance:
+    """Frechet distance in a feature space: |m - m_r|^2 + tr S + tr S_r - 2 tr (S_r^(1/2) S S_r^(1/2))^(1/2).
+
+    Not FID unless the extractor is Inception. Heusel et al. 2017, arXiv:1706.08500.
+    """
+
+    higher_is_better: ClassVar[bool | None] = False
+    minimum: ClassVar[int] = 2
+
+    extractor: str = setting("cifarnet", choices=EXTRACTORS, help="the feature space")
+    reference: str = setting(EMBEDDED, help="embedded, a folder of images, or an .npz with mu and sigma")
+    model: str = setting(EMBEDDED, help="image-text model of extractor clip, such as ViT-B-32/laion2b_s34b_b79k")
+    via: str = setting("sigmabench", choices=LIBRARIES, help="whose code computes the distance from the features")
+
+    def observers(self, device: str) -> Sequence[Observer]:
+        observer = load_extractor(self.extractor, self.model, device)
+        load_reference(self.reference, observer.name, self.extractor, self.model, device)
+        return [observer]
+
+    def evaluate(self, shards: Iterable[Observations]) -> Value:
+        name = find(shards, stem(self.extractor, self.model))
+        reference = load_reference(self.reference, name, self.extractor, self.model)
+        return frechet(shards, name, reference, self.via)
+
+
+@settings
+class FID:
+    """Frechet Inception distance with clean-fid's resizing and network. arXiv:1706.08500, arXiv:2104.11222."""
+
+    higher_is_better: ClassVar[bool | None] = False
+    minimum: ClassVar[int] = 2
+
+    reference: str = setting("", help="a folder of images, or an .npz with mu and sigma of clean-fid's Inception")
+    via: str = setting("sigmabench", choices=LIBRARIES, help="whose code computes the distance from the features")
+
+    def observers(self, device: str) -> Sequence[Observer]:
+        self._check()
+        observer = load_extractor("inception", EMBEDDED, device)
+        load_reference(self.reference, observer.name, "inception", EMBEDDED, device)
+        return [observer]
+
+    def evaluate(self, shards: Iterable[Observations]) -> Value:
+        self._check()
+        name = find(shards, stem("inception"))
+        return frechet(shards, name, load_reference(self.reference, name, "inception"), self.via, metric="fid")
+
+    def _check(self) -> None:
+        if self.reference in ("", EMBEDDED):
+            raise ValueError(
+                f"FID.reference = {self.reference!r}: must be a folder of images or an .npz with mu and sigma; the "
+                "package brings no Inception statistics. The metric fd works without."
+            )
+
+
+def frechet(
+    shards: Iterable[Observations],
+    name: str,
+    reference: Reference,
+    via: str = "sigmabench",
+    metric: str = "fd",
+) -> Value:
+    """The distance of observed features ``name`` to a reference, in three passes over the shards at most.
+
+    Raises:
+        ValueError: for fewer than two images, or features of another dimension than the reference's.
+    """
+    moments = Moments(rows(shards, name))
+    if moments.n < 2:
+        raise ValueError(f"{metric} needs at least 2 images, there are {moments.n}")
+    d = len(moments.mean)
+    if d != len(reference.mean):
+        raise ValueError(
+            f"{name} has {d} features, reference {reference.id} has {len(reference.mean)}; use a reference made with "
+            "the same extractor"
+        )
+    few = moments.n <= d
+    centred = np.concatenate(list(rows(shards, name))) - moments.mean if few else None
+    trace, factor = transport(moments.cov, reference.root, centred)
+    value = distance(moments.mean, moments.cov, reference.mean, reference.cov, trace)
+    if via == "torchmetrics":
+        n = reference.n or 2
+        value = torchmetrics_distance(rows(shards, name), reference.mean, reference.cov, n)
+    elif via == "clean-fid":
+        value = cleanfid_distance(moments.mean, moments.cov, reference.mean, reference.cov)
+    pushes = [influence(block, moments.mean, reference.mean, factor) for block in rows(shards, name)]
+    card = {
+        "metric": metric,
+        "extractor": name.removeprefix("features/"),
+        "dimension": d,
+        "reference": reference.id,
+        "reference_n": reference.n,
+        "via": via,
+        "bias": BIAS + (f"; n <= dimension {d}, so the standard error is too large" if few else ""),
+        **reference.card,
+    }
+    return estimate(value, np.concatenate(pushes), card)

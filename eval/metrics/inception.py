@@ -1,0 +1,103 @@
+"""Inception features exactly as clean-fid makes them: its resizer, its TorchScript network, 2048 numbers.
+
+The weights (inception-2015-12-05.pt, 95 MB) are not part of this package. They are looked for in
+
+    $SIGMABENCH_INCEPTION    <cache>/inception-2015-12-05.pt    /tmp/inception-2015-12-05.pt (where clean-fid puts them)
+
+and fetched only with SIGMABENCH_DOWNLOAD=1. Parmar, Zhang, Zhu 2022, arXiv:2104.11222.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .cache import cache_folder
+from .observations import check_pixels
+from .precision import full_precision
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+FILE = "inception-2015-12-05.pt"
+URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/" + FILE
+TIMEOUT = 10.0  # seconds without a byte
+
+
+class InceptionFeatures:
+    """clean-fid's "clean" mode: PIL bicubic on float channels to 299x299, clamped; float32 (B, 2048)."""
+
+    def __init__(self, device: str) -> None:
+        from cleanfid.inception_torchscript import InceptionV3W
+        from cleanfid.resize import build_resizer
+
+        from ..embedded.weights_files import content_hash
+
+        path = weights()
+        with tempfile.TemporaryDirectory() as folder:  # clean-fid takes a folder and a fixed file name
+            link = Path(folder, FILE)
+            try:
+                link.symlink_to(path)
+            except OSError:
+                shutil.copyfile(path, link)
+            self.network = InceptionV3W(folder, download=False).eval().requires_grad_(False).to(device)
+        self.device, self.resize = device, build_resizer("clean")
+        self.name = f"features/inception-{content_hash(path)}/clean"
+
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+        import numpy as np
+        import torch
+
+        check_pixels(images, prompts)
+        large = np.stack([self.resize(pixels) for pixels in images.permute(0, 2, 3, 1).cpu().numpy()])
+        batch = torch.from_numpy(large).permute(0, 3, 1, 2).contiguous().to(self.device)
+        with full_precision(self.device):
+            return self.network(batch).float().cpu().numpy()
+
+
+@lru_cache(maxsize=1)
+def load_inception(device: str) -> InceptionFeatures:
+    """
+    Raises:
+        FileNotFoundError: without weights, naming the places they may be.
+        OSError: if they may be downloaded but cannot.
+    """
+    return InceptionFeatures(device)
+
+
+def weights() -> Path:
+    """The weights file."""
+    cached = cache_folder() / FILE
+    named = os.environ.get("SIGMABENCH_INCEPTION")
+    places = [Path(named)] if named else [cached, Path("/tmp", FILE)]
+    for path in places:
+        if path.is_file():
+            return path
+    searched = " or ".join(map(str, places))
+    if named or os.environ.get("SIGMABENCH_DOWNLOAD") != "1":
+        raise FileNotFoundError(
+            f"the Inception weights are not at {searched}. Put {FILE} there (it is at {URL}), set "
+            "SIGMABENCH_INCEPTION to the file, set SIGMABENCH_DOWNLOAD=1 to fetch it, or use extractor='cifarnet'."
+        )
+    return _download(cached)
+
+
+def _download(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with urllib.request.urlopen(URL, timeout=TIMEOUT) as response, part.open("wb") as file:
+            shutil.copyfileobj(response, file)
+        part.replace(path)
+    except OSError as error:
+        raise OSError(f"cannot fetch {URL} ({error}); put the file at {path}, or use extractor='cifarnet'") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,29 @@
+"""How networks of metrics compute: float32 without TF32 or autocast, deterministic kernels, no gradients.
+
+Frechet distances move in the third digit between graphics cards otherwise (djghosh13/geneval#15, torchmetrics#1620).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import device
+
+
+@contextmanager
+def full_precision(device: str | device) -> Iterator[None]:
+    """Whatever the host has switched on, inside it is off; afterwards it is as before."""
+    import torch
+
+    kind = torch.device(device).type
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.no_grad(), torch.autocast(kind, enabled=False), flags:
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)

@@ -1,0 +1,151 @@
+"""References: folders, .npz files and embedded statistics, their cache, and what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from sigmabench.eval.metrics import reference as module
+from sigmabench.eval.metrics.frechet import FID, FrechetDistance
+from sigmabench.eval.metrics.kid import KernelDistance
+from sigmabench.eval.metrics.reference import load_reference
+
+NAME = "features/cifarnet-00000000/bicubic-aa"
+
+
+class Means:
+    """Channel means and one pixel: features that anyone can compute."""
+
+    name = NAME
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, images, prompts):
+        self.calls += 1
+        x = images.float().numpy()
+        return np.concatenate([x.mean(axis=(2, 3)), x[:, :1, 0, 0]], axis=1)
+
+
+@pytest.fixture
+def means(monkeypatch, tmp_path):
+    observer = Means()
+    load_reference.cache_clear()
+    monkeypatch.setattr("sigmabench.eval.metrics.features.load_extractor", lambda *_: observer)
+    monkeypatch.setenv("SIGMABENCH_CACHE", str(tmp_path / "cache"))
+    yield observer
+    load_reference.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "images"
+    (path / "deeper").mkdir(parents=True)
+    for i in range(23):
+        side = 16 if i < 12 else 20
+        pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / ("deeper" if i % 2 else ".") / f"{i:02d}.png")
+    return path
+
+
+def features_of(folder):
+    files = sorted(folder.rglob("*.png"))
+    pixels = [np.array(Image.open(file)).astype(np.float64) for file in files]
+    return np.array([[*p.mean(axis=(0, 1)), p[0, 0, 0]] for p in pixels])
+
+
+def test_a_folder_of_images_gives_its_moments_and_rows(means, folder):
+    ref, expected = load_reference(str(folder), NAME, "cifarnet"), features_of(folder)
+    np.testing.assert_allclose(ref.mean, expected.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(ref.cov, np.cov(expected.T), rtol=1e-5)
+    np.testing.assert_allclose(ref.features(), expected, rtol=1e-6)
+    assert ref.n == 23
+    assert ref.card["reference_card"] == {"extractor": "cifarnet-00000000", "encodings": "23 png"}
+
+
+def test_a_folder_is_cached_by_its_content_alone(means, folder, tmp_path):
+    first = load_reference(str(folder), NAME, "cifarnet")
+    calls = means.calls
+    load_reference.cache_clear()
+    moved = folder.rename(tmp_path / "moved")
+    assert load_reference(str(moved), NAME, "cifarnet").id == first.id
+    assert means.calls == calls
+    Image.new("RGB", (16, 16)).save(moved / "00.png")
+    load_reference.cache_clear()
+    assert load_reference(str(moved), NAME, "cifarnet").id != first.id
+    assert means.calls > calls
+
+
+def test_at_most_so_many_evenly_spaced_rows_are_kept(means, folder, monkeypatch):
+    monkeypatch.setattr(module, "KEPT", 3)
+    ref = load_reference(str(folder), NAME, "cifarnet")
+    np.testing.assert_allclose(ref.features(), features_of(folder)[[0, 11, 22]], rtol=1e-6)
+    assert ref.n == 23
+
+
+def test_an_npz_gives_its_moments(tmp_path):
+    x = np.random.default_rng(1).standard_normal((50, 4))
+    np.savez(tmp_path / "a.npz", mu=x.mean(axis=0), sigma=np.cov(x.T), n=50, extractor="cifarnet-00000000")
+    ref = load_reference(str(tmp_path / "a.npz"), NAME, "cifarnet")
+    np.testing.assert_array_equal(ref.cov, np.cov(x.T))
+    assert ref.n == 50
+    with pytest.raises(ValueError, match="was made with 'cifarnet-00000000', the images with 'features/other"):
+        load_reference(str(tmp_path / "a.npz"), "features/other-11111111/x", "cifarnet")
+
+
+def test_a_pickle_in_an_npz_is_never_loaded(tmp_path):
+    np.savez(tmp_path / "b.npz", mu=np.array([{}], dtype=object), sigma=np.eye(1))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        load_reference(str(tmp_path / "b.npz"), NAME, "cifarnet")
+
+
+def test_what_cannot_be_a_reference_is_refused_by_name(means, folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="'/no/such' does not exist: must be 'embedded', a folder"):
+        load_reference("/no/such", NAME, "cifarnet")
+    np.savez(tmp_path / "c.npz", mean=np.zeros(3))
+    with pytest.raises(ValueError, match=r"c.npz has mean: must have mu \(d,\) and sigma"):
+        load_reference(str(tmp_path / "c.npz"), NAME, "cifarnet")
+    (tmp_path / "one").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "one" / "1.png")
+    with pytest.raises(ValueError, match=r"one has 1 images .* at least 2"):
+        load_reference(str(tmp_path / "one"), NAME, "cifarnet")
+    (folder / "broken.jpg").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"broken.jpg cannot be read .* repair or remove it"):
+        load_reference(str(folder), NAME, "cifarnet")
+
+
+def test_embedded_statistics_of_other_weights_are_refused():
+    load_reference.cache_clear()
+    with pytest.raises(ValueError, match="no embedded statistics of features 'cifarnet-00000000'"):
+        load_reference("embedded", NAME, "cifarnet")
+
+
+def test_a_folder_is_not_compared_with_observations_of_other_weights(means, folder):
+    with pytest.raises(
+        ValueError, match="observed as 'features/cifarnet-11111111/bicubic-aa', but the extractor is now"
+    ):
+        load_reference(str(folder), "features/cifarnet-11111111/bicubic-aa", "cifarnet")
+
+
+def test_fid_without_a_reference_says_what_to_give():
+    with pytest.raises(ValueError, match=r"FID.reference = '': must be a folder of images or an .npz"):
+        FID().observers("cpu")
+
+
+def test_fd_and_kid_read_a_folder_reference(means, folder):
+    files = sorted(folder.rglob("*.png"))
+    x = features_of(folder)[:12] * 1.1 + 3
+    shards = [{NAME: x[:5]}, {NAME: x[5:]}]
+    m, s = x.mean(axis=0), np.cov(x.T)
+    ref = features_of(folder)
+    eigenvalues = np.linalg.eigvals(s @ np.cov(ref.T)).real.clip(0)
+    expected = ((m - ref.mean(axis=0)) ** 2).sum() + np.trace(s + np.cov(ref.T)) - 2 * np.sqrt(eigenvalues).sum()
+    value = FrechetDistance(reference=str(folder)).evaluate(shards)
+    assert value.value == pytest.approx(expected, rel=1e-4)
+    assert value.card["reference_n"] == len(files) == 23
+    assert value.card["n"] == value.n == 12
+    assert KernelDistance(reference=str(folder)).evaluate(shards).card["reference_rows"] == 23
+
+
+def test_images_without_the_observation_are_an_error_that_lists_what_there_is():
+    with pytest.raises(ValueError, match="no observations 'features/cifarnet' of these images; there are luma/rec601"):
+        FrechetDistance().evaluate([{"luma/rec601": np.zeros((3, 2))}])
