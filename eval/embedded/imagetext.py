@@ -31,7 +31,7 @@ PREPROCESS_CFG = {"size": [SIDE, SIDE], "mean": list(MEAN), "std": list(STD), "i
 
 
 def resized(pixels: torch.Tensor) -> torch.Tensor:
-    """The one resize: uint8 (B, 3, H, W) -> float32 (B, 3, 64, 64) in -1..1, antialiased bicubic (a = -0.5), clamped."""
+    """The one resize: uint8 (B, 3, H, W) -> float32 (B, 3, 64, 64) in -1..1, antialiased bicubic, clamped."""
     x = F.interpolate(pixels.float() / 255, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1)
     return (x * 2 - 1).contiguous(memory_format=torch.channels_last)
 

@@ -21,10 +21,8 @@ from .weights_files import write_weights
 def accuracy(net: torch.nn.Module, images: Images, batch: int = 500) -> float:
     """Share of right classes, evaluation mode, float32, no augmentation."""
     net.eval()
-    hits = [
-        (net.logits(p).argmax(1) == y).sum() for p, y in zip(images.pixels.split(batch), images.labels.split(batch))
-    ]
-    return torch.stack(hits).sum().item() / len(images.labels)
+    found = torch.cat([net.logits(pixels).argmax(1) for pixels in images.pixels.split(batch)])
+    return (found == images.labels).float().mean().item()
 
 
 def main(argv: list[str] | None = None) -> float:

@@ -63,7 +63,8 @@ def diffusion_loss(
     eps = torch.randn(x0.shape, generator=rng, device=x0.device)
     alpha, sigma = (a.sqrt()[:, None, None, None] for a in (alpha_bar[t], 1 - alpha_bar[t]))
     x_t = (alpha * x0 + sigma * eps).contiguous(memory_format=torch.channels_last)
-    error = unet(x_t, t, encoder_hidden_states=states).sample.float() - (eps if kind == "eps" else alpha * eps - sigma * x0)
+    target = eps if kind == "eps" else alpha * eps - sigma * x0
+    error = unet(x_t, t, encoder_hidden_states=states).sample.float() - target
     weight = alpha.pow(-2).clamp(max=MAX_WEIGHT) if kind == "eps" else torch.ones_like(alpha)
     return (weight * error.square()).mean()
 
