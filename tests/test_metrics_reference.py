@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from PIL import Image
-from sigmabench.eval.metrics import reference as module
+from safetensors.numpy import save_file
+from sigmabench.eval.metrics import folder as folder_module
 from sigmabench.eval.metrics.frechet import FID, FrechetDistance
 from sigmabench.eval.metrics.kid import KernelDistance
 from sigmabench.eval.metrics.reference import load_reference
@@ -76,7 +77,7 @@ def test_a_folder_is_cached_by_its_content_alone(means, folder, tmp_path):
 
 
 def test_at_most_so_many_evenly_spaced_rows_are_kept(means, folder, monkeypatch):
-    monkeypatch.setattr(module, "KEPT", 3)
+    monkeypatch.setattr(folder_module, "KEPT", 3)
     ref = load_reference(str(folder), NAME, "cifarnet")
     np.testing.assert_allclose(ref.features(), features_of(folder)[[0, 11, 22]], rtol=1e-6)
     assert ref.n == 23
@@ -99,7 +100,9 @@ def test_a_pickle_in_an_npz_is_never_loaded(tmp_path):
 
 
 def test_what_cannot_be_a_reference_is_refused_by_name(means, folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="'/no/such' does not exist: must be 'embedded', a folder"):
+    with pytest.raises(
+        FileNotFoundError, match="'/no/such' does not exist: must be 'embedded', 'embedded-test', a folder"
+    ):
         load_reference("/no/such", NAME, "cifarnet")
     np.savez(tmp_path / "c.npz", mean=np.zeros(3))
     with pytest.raises(ValueError, match=r"c.npz has mean: must have mu \(d,\) and sigma"):
@@ -113,10 +116,25 @@ def test_what_cannot_be_a_reference_is_refused_by_name(means, folder, tmp_path):
         load_reference(str(folder), NAME, "cifarnet")
 
 
-def test_embedded_statistics_of_other_weights_are_refused():
+def test_embedded_statistics_of_other_weights_are_refused(monkeypatch, tmp_path):
+    x = np.random.default_rng(2).standard_normal((30, 4))
+    (tmp_path / "reference").mkdir()
+    metadata = {"extractor": "cifarnet-3f2a91bc", "n": "30"}
+    arrays = {"mean": x.mean(axis=0), "cov": np.cov(x.T), "features": x[:7].astype(np.float16)}
+    save_file(arrays, tmp_path / "reference" / "train.safetensors", metadata=metadata)
+    monkeypatch.setattr("sigmabench.eval.embedded.weights_files.WEIGHTS", tmp_path)
     load_reference.cache_clear()
-    with pytest.raises(ValueError, match="no embedded statistics of features 'cifarnet-00000000'"):
+    ref = load_reference("embedded", "features/cifarnet-3f2a91bc/bicubic-aa", "cifarnet")
+    np.testing.assert_array_equal(ref.cov, np.cov(x.T))
+    assert ref.n == 30
+    assert ref.features().shape == (7, 4)
+    with pytest.raises(
+        ValueError, match="has features of cifarnet-3f2a91bc, the images those of 'features/cifarnet-00"
+    ):
         load_reference("embedded", NAME, "cifarnet")
+    with pytest.raises(FileNotFoundError, match=r"test.safetensors is missing; reinstall"):
+        load_reference("embedded-test", NAME, "cifarnet")
+    load_reference.cache_clear()
 
 
 def test_a_folder_is_not_compared_with_observations_of_other_weights(means, folder):

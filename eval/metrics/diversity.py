@@ -86,12 +86,11 @@ class Diversity:
 
 def _gaps(shards: Iterable[Observations], name: str, group: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """g_i of each image, 0 where it is alone; holds one feature row per prompt."""
-    sums, start = None, 0
+    sums, start = np.zeros((len(sizes), 1)), 0
     for block in rows(shards, name):
-        unit = _unit(block)
-        sums = np.zeros((len(sizes), unit.shape[1])) if sums is None else sums
-        np.add.at(sums, group[start : start + len(unit)], unit)
-        start += len(unit)
+        sums = sums if start else np.zeros((len(sizes), block.shape[1]))
+        np.add.at(sums, group[start : start + len(block)], _unit(block))
+        start += len(block)
     parts, start = [], 0
     for block in rows(shards, name):
         own = group[start : start + len(block)]

@@ -38,7 +38,7 @@ class FrechetDistance:
     minimum: ClassVar[int] = 2
 
     extractor: str = setting("cifarnet", choices=EXTRACTORS, help="the feature space")
-    reference: str = setting(EMBEDDED, help="embedded, a folder of images, or an .npz with mu and sigma")
+    reference: str = setting(EMBEDDED, help="embedded, embedded-test, a folder of images, or an .npz with mu and sigma")
     model: str = setting(EMBEDDED, help="image-text model of extractor clip, such as ViT-B-32/laion2b_s34b_b79k")
     via: str = setting("sigmabench", choices=LIBRARIES, help="whose code computes the distance from the features")
 
@@ -120,6 +120,7 @@ def frechet(
         "reference": reference.id,
         "reference_n": reference.n,
         "via": via,
+        "standard_error": "over images, the reference taken as fixed",
         "bias": BIAS + (f"; n <= dimension {d}, so the standard error is too large" if few else ""),
         **reference.card,
     }

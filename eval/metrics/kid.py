@@ -78,6 +78,7 @@ def kernel_distance(shards: Iterable[Observations], name: str, reference: Refere
         "kernel": "(x'y/d + 1)^3, unbiased, all pairs",
         "reference": reference.id,
         "reference_rows": len(real),
+        "standard_error": "over images, the reference taken as fixed",
         **reference.card,
     }
     return estimate(float(value), 2 * (within - across), card)
