@@ -1,5 +1,8 @@
-"""One thread for torch: the tensors here are small, and more threads only make tests wait for each other."""
+"""Settings for all tests: reproducible examples, no clock, one thread because the tensors are small."""
 
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("reproducible", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("reproducible")

@@ -8,7 +8,7 @@ from ..settings import setting, settings
 
 @settings
 class Flow:
-    """alpha = 1 - u, sigma = u, with u = shift * t / (1 + (shift - 1) * t).
+    """alpha = 1 - u, sigma = u, with u = shift * t / (shift * t + 1 - t).
 
     It always starts at alpha = 0. A shift multiplies sigma/alpha, as larger images need more noise.
     Liu, Gong, Liu 2022, arXiv:2209.03003; shift: Esser et al. 2024 (SD3), arXiv:2403.03206, eq. 23.
@@ -18,12 +18,11 @@ class Flow:
     timesteps: int = setting(1000, low=2, high=100_000, help="size of the training grid")
 
     def level(self, t: float) -> Level:
-        u = self.shift * t / (1 + (self.shift - 1) * t)
-        return Level(1 - u, u)
+        noise, data = self.shift * t, 1 - t
+        return Level(data / (noise + data), noise / (noise + data))
 
     def time(self, level: Level) -> float:
-        u = self.project(level).sigma
-        return u / (self.shift - (self.shift - 1) * u)
+        return level.sigma / (level.sigma + self.shift * level.alpha)
 
     def project(self, level: Level) -> Level:
         total = level.alpha + level.sigma

@@ -23,8 +23,8 @@ class Karras:
     """
 
     rho: float = setting(7.0, low=0.1, high=100.0, help="larger spends more steps at low noise")
-    sigma_min: float | None = setting(None, low=0.0, help="last noisy sigma/alpha; default: the cleanest trained level")
-    sigma_max: float | None = setting(None, low=0.0, help="first finite sigma/alpha; default: the noisiest level")
+    sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
+    sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         return _spread(
@@ -39,8 +39,8 @@ class Exponential:
     The ends are those of ``karras``. k-diffusion's ``get_sigmas_exponential``; arXiv:2206.00927, section 3.
     """
 
-    sigma_min: float | None = setting(None, low=0.0, help="last noisy sigma/alpha; default: the cleanest trained level")
-    sigma_max: float | None = setting(None, low=0.0, help="first finite sigma/alpha; default: the noisiest level")
+    sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
+    sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         return _spread(schedule, steps, self.sigma_min, self.sigma_max, math.log, math.exp)
