@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..plugins.registry import build
+from .errors import UsageError
 
 
 def check_named(text: str) -> bool:
@@ -14,7 +15,11 @@ def check_named(text: str) -> bool:
     from ..samplers.testing import checks
 
     torch.set_num_threads(1)
-    sampler, console, passed = build("sampler", text), Console(), True
+    try:
+        sampler = build("sampler", text)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
+    console, passed = Console(), True
     for name, check in checks(sampler):
         try:
             check(sampler)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..plugins.registry import UnknownName
 from .errors import UsageError
 
 app = typer.Typer(
@@ -93,16 +94,12 @@ def check(name: Annotated[str, typer.Argument(help="A sampler, with settings if 
 
 def main() -> None:
     """Entry point: turns errors of use into one message and exit code 2."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(standalone_mode=True)
-    except (UsageError, ValueError) as error:
-        if not _is_usage(error):
-            raise
-        _fail(str(error))
-    except KeyboardInterrupt:
-        typer.echo("\nInterrupted. What was finished is kept; the same command goes on from there.", err=True)
-        sys.exit(130)
+        app()
+    except (UsageError, UnknownName) as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
 
 
 def _sweep(checked: Any, out: Path) -> None:
@@ -111,8 +108,12 @@ def _sweep(checked: Any, out: Path) -> None:
 
     runner = Runner(checked, out)
     total = checked.images * len(runner.plan.runnable)
-    with bar(total) as progress:
-        outcome = runner.run(progress)
+    try:
+        with bar(total) as progress:
+            outcome = runner.run(progress)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. What was finished is kept; the same command goes on from there.", err=True)
+        raise typer.Exit(130) from None
     _report(runner.plan, out)
     refused = len(runner.plan.cells) - len(runner.plan.runnable)
     typer.echo(
@@ -130,18 +131,3 @@ def _report(plan: Any, folder: Path) -> None:
 
     page = publish(plan, folder)
     typer.echo(f"Report: {page}")
-
-
-def _is_usage(error: Exception) -> bool:
-    from ..plugins.registry import UnknownName
-
-    return isinstance(error, (UsageError, UnknownName))
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"Error: {message}", err=True)
-    sys.exit(2)
-
-
-def _terminate(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt

@@ -27,8 +27,8 @@ def _about(plan: Plan, folder: Path) -> dict[str, str]:
 
     fields = {name: _text(value) for name, value in plan.sweep.model_dump().items() if name != "prompts"}
     prompts = f"{len(plan.prompts)}, the first is {plan.prompts[0]!r}"
-    repeat = f"sigmabench sweep {folder.name}/sweep.yaml --out NEW_FOLDER"
-    return {**fields, "prompts": prompts, "repeat with": repeat, **versions()}
+    command = f"sigmabench sweep {folder.name}/sweep.yaml --out NEW_FOLDER"
+    return {"title": f"Sweep {folder.name}", "command": command, **fields, "prompts": prompts, **versions()}
 
 
 def _text(value: object) -> str:

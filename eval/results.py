@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..plugins.registry import build
+from ..reports.results import COLUMNS
 from .cells import Planned
 from .images import PREVIEW
 from .protocols import Value
@@ -27,7 +28,7 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
     """Every planned cell, finished or not; numbers are computed anew from the stored observations."""
     metrics = metric_instances(plan.sweep)
     rows = [row for planned in plan.cells for row in _rows(plan, store, planned, metrics)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 
 def previews(plan: Plan, store: Store) -> dict[str, np.ndarray]:

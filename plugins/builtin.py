@@ -49,3 +49,17 @@ def register_backends(register: Register) -> None:
     register("embedded", embedded.Embedded)
     register("gaussian_mixture", mixture.GaussianMixture)
     register("diffusers", diffusers_pipeline.Diffusers)
+
+
+@hookimpl
+def register_metrics(register: Register) -> None:
+    from ..eval import metrics
+
+    register("fd", metrics.FrechetDistance)
+    register("kd", metrics.KernelDistance)
+    register("fid", metrics.FID)
+    register("clip_score", metrics.ClipScore)
+    register("class_agreement", metrics.ClassAgreement)
+    register("diversity", metrics.Diversity)
+    register("luminance", metrics.Luminance)
+    register("contrast", metrics.Contrast)

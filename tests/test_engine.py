@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-
 from sigmabench.eval.backends.mixture import GaussianMixture
 from sigmabench.eval.cells import Cell, levels, plan, samples
 from sigmabench.eval.engine import Job, counted, generate
