@@ -1,0 +1,42 @@
+"""Reports: from the tidy results of a sweep to tables, figures and one self-contained HTML page.
+
+    results = read_results("runs/first")                                  # or the frame a sweep returns
+    write_report("runs/first", results, samples, prompts, about)          # runs/first/report.html
+
+A report reads only results: one row per cell and metric (see ``results.COLUMNS``). Importing this package is cheap;
+what it re-exports is loaded at first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .answer import answers as answers
+    from .export import read_results as read_results
+    from .export import write_results as write_results
+    from .heat_figure import heat_map as heat_map
+    from .page import render as render
+    from .page import write_report as write_report
+    from .quality_figure import quality_by_nfe as quality_by_nfe
+    from .table import markdown as markdown
+    from .table import wide as wide
+    from .tradeoff_figure import tradeoff as tradeoff
+
+_HOMES = {
+    "answers": "answer", "heat_map": "heat_figure", "markdown": "table", "quality_by_nfe": "quality_figure",
+    "read_results": "export", "render": "page", "tradeoff": "tradeoff_figure", "wide": "table", "write_report": "page",
+    "write_results": "export",
+}  # fmt: skip
+
+__all__ = [
+    "answers", "heat_map", "markdown", "quality_by_nfe", "read_results", "render", "tradeoff", "wide", "write_report",
+    "write_results",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,0 +1,636 @@
+"""Reports: the page's numbers are the frame's, its words are what the intervals allow, and nothing leaves the file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sigmabench import reports
+from sigmabench.reports import atomic, compare, draw, lines, metric_words, numbers, sample_grid, table
+from sigmabench.reports.results import COLUMNS, conform, measured
+
+FD, CLIP, LIGHT = "fd/cifarnet-3f2a91bc/bicubic-aa", "clip_score/tiny-77ab", "luminance"
+DIRECTIONS = {FD: False, "kid/cifarnet-3f2a91bc": False, CLIP: True, "class_agreement": True, LIGHT: None}
+SAMPLERS = {"ddim": 60.0, "dpmpp_2m": 18.0, "euler_ancestral": 75.0, "heun": 26.0, "unipc": 15.0}
+ABOUT = {"title": "Which sampler?", "command": "sigmabench sweep first.yaml", "date": "2026-01-01"}
+
+
+# Synthetic results
+
+
+def row(metric, value, half=0.5, *, sampler="euler", steps=10, scale=3.0, **fields):
+    """One measured cell and metric; ``half`` is the half-width of its interval."""
+    cell = {"model": "embedded", "schedule": "cosine", "spacing": "karras", "status": "ok", "reason": "", **fields}
+    key = json.dumps([sampler, steps, scale, [cell[k] for k in ("model", "schedule", "spacing")], fields.get("images")])
+    guidance = "none" if math.isnan(scale) else f"cfg(scale={scale:g})"
+    return {
+        "cell": hashlib.sha256(key.encode()).hexdigest()[:16], "sampler": sampler, "steps": steps, "guidance": guidance,
+        "method": guidance.split("(")[0], "scale": scale, "nfe": float(steps * 2), "images": 1000, "seed": 0,
+        "prompts": "9c1d3e", "metric": metric, "value": value, "se": half / 1.96, "low": value - half,
+        "high": value + half, "higher_is_better": DIRECTIONS.get(metric), "seconds": 0.01 * steps, "device": "cpu",
+        "dtype": "float32", "sigmabench": "0.1.0", "torch": "2.7", "diffusers": "0.35", "git": "b52b982",
+        "card": json.dumps({"metric": metric, "n": 1000}), **cell,
+    }  # fmt: skip
+
+
+def broken(status, reason, **fields):
+    nothing = dict.fromkeys(("value", "se", "low", "high", "nfe", "seconds"), math.nan)
+    return {**row(None, 0.0, status=status, reason=reason, **fields), **nothing, "card": ""}
+
+
+def frame(*rows):
+    return conform(pd.DataFrame(list(rows)))
+
+
+def sweep(samplers=SAMPLERS, steps=(5, 8, 12, 20), scales=(1.0, 3.0, 6.0), models=("embedded/v-3f2a91bc",), seed=0):
+    """A plausible sweep: errors fall with steps, guidance trades distance for adherence."""
+    rng, rows = np.random.default_rng(seed), []
+    for m, model in enumerate(models):
+        for sampler in samplers:
+            for count in steps:
+                for scale in scales:
+                    cost = float((2 * count - 1 if sampler == "heun" else count) * (1 if scale == 1 else 2))
+                    error = SAMPLERS.get(sampler, 30.0) * (5 / cost) ** 1.6 * (1 if scale == 1 else 2.2)
+                    level = 9.0 + 2 * m + error + 0.35 * (scale - 2.5) ** 2
+                    values = {
+                        FD: (level + rng.normal(0, 0.15), 0.35 + 0.02 * level),
+                        "kid/cifarnet-3f2a91bc": (level / 4000, 0.0004),
+                        CLIP: (58 + 9 * (1 - math.exp(-scale / 2)) - error / 9 + rng.normal(0, 0.1), 0.4),
+                        "class_agreement": (min(0.97, 0.62 + 0.12 * math.log1p(scale) - error / 250), 0.02),
+                        LIGHT: (0.47 + 0.008 * scale, 0.003),
+                        "diversity": (0.9 - 0.04 * scale, 0.01),
+                    }
+                    rows += [
+                        row(k, v, h, sampler=sampler, steps=count, scale=scale, model=model, nfe=cost)
+                        for k, (v, h) in values.items()
+                    ]
+    return conform(pd.DataFrame(rows))
+
+
+def images(results, k=3, side=8):
+    rng = np.random.default_rng(0)
+    found = results.loc[results["status"] == "ok", "cell"].unique()
+    return {cell: rng.integers(0, 256, (k, 3, side, side), dtype=np.uint8) for cell in found}
+
+
+def page(results, prompts=("a cat", "a dog", "a horse"), about=ABOUT, samples=None):
+    return reports.render(results, images(results, len(prompts)) if samples is None else samples, prompts, about)
+
+
+class Parsed(HTMLParser):
+    """Tags with attributes, the texts by tag, and whatever could make a browser ask for something."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.stack, self.texts, self.targets = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        fetching = {"src", "href", "srcset", "action", "data", "poster", "background", "formaction", "ping"}
+        self.targets += [value for key, value in attrs if key in fetching]
+        if tag not in ("meta", "img", "input", "link", "br"):
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if self.stack and self.stack[-1] == tag:
+            self.stack.pop()
+
+    def handle_endtag(self, tag):
+        while self.stack and self.stack.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        self.texts.append((self.stack[-1] if self.stack else "", data))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def text(self, *without):
+        return " ".join(data for tag, data in self.texts if tag not in ("style", "script", *without))
+
+
+@pytest.fixture(scope="module")
+def small():
+    return sweep(samplers=["dpmpp_2m", "heun"], steps=(5, 20), scales=(1.0, 3.0))
+
+
+@pytest.fixture(scope="module")
+def small_page(small):
+    return page(small)
+
+
+# The contract and files
+
+
+def test_importing_the_package_loads_neither_pandas_nor_matplotlib():
+    code = "import sys, sigmabench.reports; print([m for m in ('pandas', 'matplotlib', 'jinja2') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_name_of_the_package_can_be_had_and_unknown_names_are_refused():
+    assert all(callable(getattr(reports, name)) for name in reports.__all__)
+    with pytest.raises(AttributeError, match="it has answers"):
+        _ = reports.nonsense
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_results_come_back_from_a_file_with_values_and_types_intact(tmp_path, suffix):
+    strange = row(FD, 0.1 + 0.2, sampler="a,b", spacing="NA", model="nan", git="0123e45", prompts="00012")
+    results = frame(
+        strange, {**strange, "metric": LIGHT, "higher_is_better": None, "value": 1e-17, "low": math.nan},
+        row(CLIP, -3.25, seed=2**64 - 1), broken("failed", 'line "one"\nline two\r\nline three', scale=math.nan),
+    )  # fmt: skip
+    reports.write_results(tmp_path, results)
+    back = reports.read_results(tmp_path / f"results.{suffix}")
+    pd.testing.assert_frame_equal(back, results, check_exact=True)
+    assert list(back.columns) == list(COLUMNS)
+    assert [type(value) for value in back["higher_is_better"]] == [bool, type(None), bool, type(None)]
+    assert back["metric"].tolist()[-1] is None
+
+
+def test_missing_and_damaged_files_are_named_with_a_remedy(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no results\.parquet or results\.csv in .*write it again"):
+        reports.read_results(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no results at .*gone\.csv; check the path"):
+        reports.read_results(tmp_path / "gone.csv")
+    (tmp_path / "results.parquet").write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"cannot read .*results\.parquet .*write it again"):
+        reports.read_results(tmp_path)
+    (tmp_path / "results.csv").write_text("cell,value\na,1\n")
+    with pytest.raises(ValueError, match=r"results\.csv does not hold results: .*lack the columns status"):
+        reports.read_results(tmp_path / "results.csv")
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"ends in \.json"):
+        reports.read_results(tmp_path / "results.json")
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_debris(tmp_path):
+    (tmp_path / "report.html").write_text("old")
+
+    def torn(part):
+        part.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        atomic.replace(tmp_path / "report.html", torn)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"report.html": "old"}
+
+
+def test_frames_that_break_the_contract_are_refused_by_name():
+    with pytest.raises(ValueError, match="lack the columns nfe"):
+        conform(pd.DataFrame([row(FD, 1.0)]).drop(columns="nfe"))
+    with pytest.raises(ValueError, match="unknown status 'done'"):
+        frame(row(FD, 1.0, status="done"))
+    with pytest.raises(ValueError, match=r"holds the metric fd/.* twice"):
+        frame(row(FD, 1.0), row(FD, 2.0))
+
+
+# Numbers, names, marks
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "text"),
+    [(12.3456, 0.456, "12.35 [11.89, 12.80]"), (12.3456, 4.56, "12.3 [7.8, 16.9]"), (1234.5, 456, "1234 [778, 1690]"),
+     (0.00123, 0.000045, "0.001230 [0.001185, 0.001275]"), (-0.5, 0.25, "-0.50 [-0.75, -0.25]")],
+)  # fmt: skip
+def test_numbers_have_two_digits_of_their_interval(value, half, text):
+    assert numbers.with_interval(value, value - half, value + half) == text
+
+
+def test_numbers_without_an_interval_or_a_value_are_still_printed():
+    assert numbers.with_interval(0.123456, math.nan, math.nan) == "0.1235"
+    assert numbers.with_interval(math.nan, math.nan, math.nan) == numbers.DASH
+    assert numbers.with_interval(2.0, 2.0, 2.0) == "2.000 [2.000, 2.000]"
+
+
+def test_settings_are_named_as_briefly_as_they_are_unambiguous():
+    results = frame(row(FD, 1.0), row(FD, 2.0, spacing="beta"), row(FD, 3.0, sampler="heun"))
+    assert list(lines.lines(results).values()) == ["euler · beta", "euler · karras", "heun · karras"]
+    assert list(lines.lines(results[results["spacing"] == "karras"]).values()) == ["euler", "heun"]
+    assert lines.setting(results.iloc[0]) == "euler with karras, 10 steps, cfg 3"
+    assert lines.setting(results.iloc[0], among=results) == "euler with karras"
+
+
+@pytest.mark.parametrize(
+    ("guidance", "scale", "text"),
+    [("cfg(scale=3)", 3.0, "cfg 3"), ("cfg(scale=3.0)", 3.0, "cfg 3"), ("cfg(scale=30)", 30.0, "cfg 30"),
+     ("cfg(scale=7.5)", 7.5, "cfg 7.5"), ("cfg(scale=3, rescale=0.7)", 3.0, "cfg(scale=3, rescale=0.7)"),
+     ("cfg(scale=30)", 3.0, "cfg(scale=30)"), ("none", math.nan, "no guidance"), ("apg", math.nan, "apg")],
+)  # fmt: skip
+def test_guidance_is_abbreviated_only_when_nothing_is_lost(guidance, scale, text):
+    assert lines.guidance_text(pd.Series({**row(FD, 1.0), "guidance": guidance, "scale": scale})) == text
+
+
+def test_a_cell_is_marked_when_its_interval_overlaps_the_bests():
+    others = [row(FD, 10.9, steps=10), row(FD, 11.1, steps=20), row(FD, 9.0, 0.1, images=50)]
+    results = frame(row(FD, 10.0, steps=5), *others)
+    best, close, far, other_size = results["cell"]
+    assert compare.marks(results, FD) == {best, close, other_size}  # another number of images is another contest
+    assert far not in compare.marks(results, FD)
+
+
+def test_descriptions_have_no_best_and_higher_can_be_better():
+    assert compare.marks(frame(row(LIGHT, 0.5), row(LIGHT, 0.6, steps=5)), LIGHT) == set()
+    results = frame(row(CLIP, 60.0, steps=5), row(CLIP, 70.0, steps=10))
+    assert compare.marks(results, CLIP) == {results["cell"][1]}
+
+
+def test_the_images_needed_bring_the_intervals_apart():
+    a, b = frame(row(FD, 10.0, 0.5, steps=5), row(FD, 10.25, 0.5)).to_dict("records")
+    assert compare.images_needed(pd.Series(a), pd.Series(b)) == 16_000  # half-widths must shrink fourfold
+    assert compare.images_needed(pd.Series(a), pd.Series(a)) is None
+
+
+def test_the_wide_table_holds_exactly_the_frames_numbers(small):
+    wide = reports.wide(small).set_index("cell")
+    assert len(wide) == small["cell"].nunique()
+    for one in small.itertuples():
+        assert wide.loc[one.cell, [one.metric, f"{one.metric} low", f"{one.metric} high"]].tolist() == [
+            one.value, one.low, one.high,
+        ]  # fmt: skip
+
+
+def test_markdown_is_bold_for_the_unbeaten_and_keeps_its_columns_whatever_the_names():
+    results = frame(row(FD, 10.0, sampler="a|b`<i>"), row(FD, 20.0, sampler="heun"), broken("failed", "x", steps=3))
+    text = reports.markdown(results)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {len(re.findall(r"\|", rows[1]))}
+    assert "**10.00 [9.50, 10.50]**" in text
+    assert "| 20.00 [19.50, 20.50] |" in text
+    assert "\\<i>" in text
+    assert "The same in every row: model embedded, schedule cosine, spacing karras" in text
+
+
+def test_metrics_are_called_what_they_are(small):
+    for metric in (FD, "kid/cifarnet-3f2a91bc", CLIP, LIGHT):
+        said = metric_words.sentence(small, metric)
+        assert "N = 1,000 images per cell" in said
+    assert "not FID" in metric_words.sentence(small, FD)
+    assert "Lower is better" in metric_words.sentence(small, FD)
+    assert "neither way is better" in metric_words.sentence(small, LIGHT)
+    assert "FID" not in metric_words.title(FD)
+    assert (metric_words.quality(small), metric_words.adherence(small)) == (FD, CLIP)
+
+
+# The answer
+
+
+def lead(*rows):
+    answer = reports.answers(frame(*rows))[0]
+    return answer, " ".join([answer.lead, *answer.notes])
+
+
+def test_a_clear_winner_is_named_with_its_cost_and_interval():
+    best = row(FD, 12.3, 0.5, sampler="dpmpp_2m", steps=10, nfe=10.0)
+    answer, text = lead(best, row(FD, 20.0, sampler="heun", nfe=20.0), row(FD, 30.0, steps=5, nfe=5.0))
+    assert answer.cell == best["cell"]
+    best_is = "At 10 network evaluations dpmpp_2m with karras, 10 steps, cfg 3 is best: fd 12.30 [11.80, 12.80]"
+    assert answer.lead.startswith(best_is)
+    assert "clear of all 2 others" in answer.lead
+    assert "More than 10 network evaluations an image buy nothing measurable" in text
+    assert "cannot tell" not in text
+
+
+def test_the_cheapest_of_the_unbeaten_is_recommended_and_overlap_is_admitted():
+    cheap = row(FD, 10.4, 0.5, steps=10, nfe=10.0)
+    answer, text = lead(cheap, row(FD, 10.0, 0.5, steps=50, nfe=50.0), row(FD, 30.0, 0.5, steps=5, nfe=5.0))
+    assert answer.cell == cheap["cell"]
+    assert "At 10 network evaluations" in answer.lead
+    assert "is as good as this sweep can measure" in answer.lead
+    assert "cannot tell them apart" in text
+    assert "about 6,300 images per cell would show" in text
+    assert "More than 10 network evaluations an image buy nothing measurable" in text
+
+
+def test_a_cheap_cell_that_any_other_measurably_beats_is_not_recommended():
+    wide, narrow = row(FD, 10.0, 3.0, steps=50, nfe=50.0), row(FD, 10.5, 0.1, steps=20, nfe=20.0)
+    answer, _ = lead(wide, narrow, row(FD, 12.0, 0.5, steps=5, nfe=5.0))  # overlaps the best, but not the precise one
+    assert answer.cell == narrow["cell"]
+
+
+def test_when_every_interval_overlaps_the_data_cannot_tell():
+    answer, text = lead(row(FD, 10.0, 2.0, steps=5), row(FD, 10.5, 2.0, steps=10), row(FD, 11.0, 2.0, steps=20))
+    assert answer.lead.startswith("The data cannot tell the 3 settings apart")
+    assert "is best" not in text
+    assert not any(rung.clear for rung in answer.budgets)
+
+
+def test_improvement_up_to_the_last_step_is_said_to_be_unfinished():
+    _, text = lead(row(FD, 30.0, steps=5), row(FD, 20.0, steps=10), row(FD, 10.0, steps=20))
+    assert "40 is the most tried: more may help" in text
+    assert "buy nothing" not in text
+
+
+def test_values_without_intervals_are_never_called_best():
+    unknown = {"low": math.nan, "high": math.nan, "se": math.nan}
+    answer, text = lead({**row(FD, 1.0, steps=5), **unknown}, {**row(FD, 2.0), **unknown})
+    assert answer.cell is None
+    assert "cannot tell which setting is best" in text
+    known = row(FD, 9.0, steps=20)
+    answer, text = lead({**row(FD, 1.0, steps=5), **unknown}, known, row(FD, 19.0))
+    assert answer.cell == known["cell"]
+    assert "1 setting without an interval cannot be ranked" in text
+
+
+def test_different_numbers_of_images_are_not_compared():
+    answer, text = lead(row(FD, 20.0, steps=5), row(FD, 10.0), row(FD, 1.0, steps=20, images=50))
+    assert "fd 10.00" in answer.lead
+    assert "1 cell with another number of images or other prompts cannot be compared" in text
+
+
+def test_each_budget_names_the_best_within_it():
+    answer, _ = lead(
+        row(FD, 30.0, sampler="unipc", nfe=5.0), row(FD, 20.0, sampler="heun", nfe=9.0), row(FD, 10.0, nfe=20.0),
+        row(FD, 20.2, sampler="ddim", nfe=8.0),
+    )  # fmt: skip
+    assert [(rung.condition, rung.setting, rung.clear) for rung in answer.budgets] == [
+        ("up to 5", "unipc", False), ("up to 8", "ddim", True), ("up to 9", "heun", False), ("up to 20", "euler", True),
+    ]  # fmt: skip
+    assert [rung.verdict for rung in answer.budgets] == [
+        "the only one", "clear of the only other", "cannot tell from ddim", "clear of all 3 others",
+    ]  # fmt: skip
+
+
+def test_the_effect_of_guidance_is_told_with_its_uncertainty():
+    rows = [row(FD, 10.0, scale=1.0), row(FD, 10.2, scale=5.0), row(CLIP, 60.0, scale=1.0), row(CLIP, 70.0, scale=5.0)]
+    _, text = lead(*rows)
+    assert "from 1 to 5 improves clip_score from 60.00 [59.50, 60.50] to 70.00 [69.50, 70.50]" in text
+    assert "does not measurably change fd from 10.00" in text
+
+
+def test_without_a_ranked_metric_or_without_values_there_is_no_winner():
+    assert "no best setting" in lead(row(LIGHT, 0.5), row(LIGHT, 0.6, steps=5))[1]
+    assert "nothing to compare" in lead(row(FD, math.nan), row(FD, math.inf, steps=5))[1]
+    assert "no best setting" in lead(broken("failed", "boom"))[1]
+    assert lead(row(FD, 3.0))[0].lead.startswith("There is only one setting to judge: euler with karras")
+
+
+def test_every_model_gets_its_own_answer():
+    both = reports.answers(frame(row(FD, 9.0, model="a"), row(FD, 1.0, model="b"), row(FD, 30.0, model="b", steps=5)))
+    assert [(answer.model, "1.00" in answer.lead) for answer in both] == [("a", False), ("b", True)]
+
+
+# Figures
+
+
+def points(panel):
+    """The data of the plotted lines by label."""
+    ax = panel.figure.axes[0]
+    return {str(line.get_label()): line.get_xydata().tolist() for line in ax.get_lines()}
+
+
+def drawn(panels):
+    """How many points the panels hold."""
+    return sum(len(line.get_xydata()) for panel in panels for line in panel.figure.axes[0].get_lines())
+
+
+def test_quality_by_nfe_draws_the_frames_values_and_intervals(small):
+    panels = reports.quality_by_nfe(small, FD)
+    assert [panel.title for panel in panels] == ["cfg 1", "cfg 3"]
+    for panel, scale in zip(panels, (1.0, 3.0), strict=True):
+        rows = measured(small, FD)
+        for sampler in ("dpmpp_2m", "heun"):
+            mine = rows[(rows["scale"] == scale) & (rows["sampler"] == sampler)].sort_values("nfe")
+            assert points(panel)[sampler] == mine[["nfe", "value"]].to_numpy().tolist()
+        ax = panel.figure.axes[0]
+        assert ax.get_xscale() == "log"
+        bars = {tuple(end) for lines in ax.collections if hasattr(lines, "get_segments")
+                for bar in lines.get_segments() for end in bar.tolist()}  # fmt: skip
+        wanted = rows[rows["scale"] == scale]
+        assert bars == {(nfe, end) for nfe, *ends in wanted[["nfe", "low", "high"]].to_numpy().tolist() for end in ends}
+    assert panels[0].figure.axes[0].get_ylim() == panels[1].figure.axes[0].get_ylim()
+
+
+def test_the_trade_off_runs_along_the_scale_and_names_it():
+    results = sweep(samplers=["heun"], steps=(5,), scales=(6.0, 1.0, 3.0))
+    (panel,) = reports.tradeoff(results)
+    fd, clip = (measured(results, m).sort_values("scale")["value"].tolist() for m in (FD, CLIP))
+    assert points(panel)["heun"] == [list(pair) for pair in zip(clip, fd, strict=True)]
+    assert [text.get_text() for text in panel.figure.axes[0].texts] == ["6", "1", "3"]
+
+
+def test_the_heat_map_writes_every_number_and_frames_the_unbeaten():
+    results = frame(
+        row(FD, 10.0, steps=5), row(FD, 10.2, steps=5, scale=1.0), row(FD, 90.0, steps=20),
+        broken("failed", "boom", steps=20, scale=1.0),
+    )  # fmt: skip
+    (panel,) = reports.heat_map(results, FD)
+    ax = panel.figure.axes[0]
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert written == {(1, 0): "10.00", (0, 0): "10.20", (1, 1): "90.00", (0, 1): "failed"}
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["cfg 1", "cfg 3"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["5", "20"]
+    assert sum(not patch.get_fill() for patch in ax.patches) == 2
+
+
+def test_a_sampler_looks_the_same_in_every_figure_and_unlike_any_other():
+    results = sweep(samplers=[f"sampler_{i:02}" for i in range(19)], steps=(5,), scales=(3.0,))
+    styles = draw.looks(results)
+    assert len({(look.colour, look.marker) for look in styles.values()}) == 19
+    (nfe,), (trade,) = reports.quality_by_nfe(results, FD), reports.tradeoff(results)
+    for panel in (nfe, trade):
+        for line in panel.figure.axes[0].get_lines():
+            look = next(look for look in styles.values() if look.label == line.get_label())
+            assert (line.get_color(), line.get_marker()) == (look.colour, look.marker)
+
+
+def test_spacings_of_a_sampler_share_its_colour_and_differ_in_dashes():
+    first, second = draw.looks(frame(row(FD, 1.0), row(FD, 2.0, spacing="beta"))).values()
+    assert (first.colour, first.marker) == (second.colour, second.marker)
+    assert first.dashes != second.dashes
+
+
+nothing = {"value": math.nan, "low": math.nan, "high": math.nan, "se": math.nan}
+EDGES = {
+    "one cell": ([row(FD, 12.0), row(CLIP, 60.0)], {FD: 1}),
+    "one sampler": ([row(FD, 9.0, steps=5), row(CLIP, 60.0, steps=5), row(FD, 8.0), row(CLIP, 61.0)], {FD: 2}),
+    "one scale": ([row(FD, 9.0, sampler="a"), row(FD, 8.0, sampler="b"), row(CLIP, 60.0, sampler="a")], {FD: 2}),
+    "no adherence": ([row(FD, 9.0, scale=1.0), row(FD, 8.0)], {FD: 2}),
+    "no interval": ([{**row(FD, 9.0), "low": math.nan, "high": math.nan}, row(CLIP, 60.0)], {FD: 1}),
+    "a missing value": ([{**row(FD, 9.0), **nothing}, row(FD, 8.0, steps=5), row(CLIP, 60.0)], {FD: 1}),
+    "an infinite value": ([row(FD, math.inf), row(FD, 8.0, steps=5)], {FD: 1}),
+    "only missing values": ([{**row(FD, 9.0), **nothing}], {FD: 0}),
+    "negative values": ([row(FD, -0.001, 0.002), row(FD, 30.0, steps=5)], {FD: 2}),
+    "zero width": ([row(FD, 1.0, 0.0), row(CLIP, 1.0, 0.0)], {FD: 1}),
+    "a failed cell": ([row(FD, 9.0), broken("failed", "boom", steps=3), broken("refused", "no", scale=9.0)], {FD: 1}),
+    "two models": ([row(FD, 9.0, model="a"), row(FD, 8.0, model="b"), row(CLIP, 60.0, model="b")], {FD: 2}),
+    "several spacings": (
+        [row(FD, 9.0), row(FD, 8.0, spacing="beta"), row(FD, 7.0, spacing="", schedule="flow")], {FD: 3},
+    ),
+    "no guidance": ([row(FD, 9.0, scale=math.nan), row(CLIP, 60.0, scale=math.nan), row(FD, 8.0)], {FD: 2}),
+    "higher is better": ([row("class_agreement", 0.9, 0.01), row("class_agreement", 0.8, 0.01, steps=5)], {}),
+    "dollars in names": ([row(FD, 9.0, sampler="$x_$", model="a$b")], {FD: 1}),
+    "only failures": ([broken("failed", "boom"), broken("refused", "no", steps=3)], {FD: 0}),
+    "unknown cost": ([row(FD, 9.0, nfe=math.nan), row(FD, 8.0, steps=5, nfe=math.nan)], {}),
+    "no samples": ([row(FD, 9.0), row(FD, 8.0, steps=5)], {FD: 2}),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_figures_and_page_cope_with(name):
+    rows, counts = EDGES[name]
+    results = frame(*rows)
+    for metric, count in counts.items():
+        assert drawn(reports.quality_by_nfe(results, metric)) == count
+        squares = [patch for panel in reports.heat_map(results, metric) for patch in panel.figure.axes[0].patches]
+        assert sum(patch.get_fill() for patch in squares) == count
+    together = measured(results, CLIP)["cell"].isin(measured(results, FD)["cell"]).sum()
+    assert drawn(reports.tradeoff(results)) == together
+    html = page(results, samples={} if name == "no samples" else None)
+    assert Parsed(html).all("h1")
+    assert ">nan" not in html.lower()
+
+
+# The page
+
+
+def test_the_page_holds_exactly_the_frames_numbers(small, small_page):
+    cells = [a for a in Parsed(small_page).all("td") if "data-low" in a]
+    wide = reports.wide(small)
+    wanted = [(one[m], one[f"{m} low"], one[f"{m} high"], one[f"{m} best"])
+              for _, one in wide.iterrows() for m in small["metric"].unique()]  # fmt: skip
+    found = [(*(float(a[f"data-{k}"]) for k in ("value", "low", "high")), "best" in a["class"]) for a in cells]
+    assert found == wanted
+
+
+def test_the_page_asks_for_nothing_outside_itself(small, small_page):
+    html = small_page
+    parsed = Parsed(html)
+    assert all(target.startswith(("data:", "#")) for target in parsed.targets)
+    assert len(parsed.targets) > 20
+    assert set(re.findall(r"url\((.)", html)) <= {"#"}
+    assert "@import" not in html
+    assert "http:" not in html
+    assert "https:" not in html
+    assert not parsed.all("link")
+    assert not [a for _, a in parsed.tags if "style" in a or any(key.startswith("on") for key in a)]
+
+
+def test_the_policy_forbids_everything_but_the_pages_own_style_script_and_pictures(small, small_page):
+    html = small_page
+    policy = next(a["content"] for a in Parsed(html).all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", html, re.S)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+def test_names_prompts_and_reasons_are_text_and_never_markup():
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    results = frame(
+        row(FD, 9.0, sampler=evil, model=evil), row(FD, 8.0, steps=5, spacing=evil), row(evil, 1.0),
+        broken("failed", evil, sampler="heun"),
+    )  # fmt: skip
+    parsed = Parsed(page(results, prompts=(evil,), about={"title": evil, "command": evil, evil: evil}))
+    assert len(parsed.all("script")) == 1
+    assert not [a for a in parsed.all("img") if not a["src"].startswith("data:image/")]
+    assert not [a for _, a in parsed.tags if "onerror" in a]
+    assert parsed.text().count("<script>alert(1)</script>") > 6
+
+
+def test_the_first_screen_is_the_answer_and_every_part_is_there(small, small_page):
+    results = conform(pd.concat([small, frame(broken("refused", "needs v, x0 or flow", sampler="heun", steps=3))]))
+    html = page(results)
+    answer = reports.answers(results)[0]
+    text = Parsed(html).text()
+    assert all(sentence in text for sentence in (answer.lead, *answer.notes))
+    parts = ("answer", "samples", "choices", "figures", "table", "problems", "made")
+    order = [html.index(f'id="{part}"') for part in parts]
+    assert order == sorted(order)
+    for said in ("needs v, x0 or flow", "sigmabench sweep first.yaml", "2026-01-01", "b52b982", "9c1d3e", "1 refused"):
+        assert said in text
+    assert "not FID" in text
+
+
+def test_the_same_input_gives_the_same_bytes_and_one_file(tmp_path, small):
+    samples = images(small)
+    path = reports.write_report(tmp_path / "new", small, samples, ["a", "b", "c"], ABOUT)
+    first = path.read_bytes()
+    again = reports.write_report(tmp_path / "new", small, samples, ["a", "b", "c"], ABOUT)
+    assert again.read_bytes() == first
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["report.html"]
+
+
+def test_the_saved_table_is_the_wide_table(small, small_page):
+    (uri,) = [a["href"] for a in Parsed(small_page).all("a") if "download" in a]
+    assert base64.b64decode(uri.split(",")[1]).decode() == table.wide(small).to_csv(index=False, lineterminator="\n")
+
+
+def test_inline_drawings_use_attributes_only_and_ids_are_unique(small, small_page):
+    html = small_page
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert {name[1:] for name in re.findall(r'href="(#[^"]+)"', html)} <= set(ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
+    assert " style=" not in html
+
+
+# The grid of samples
+
+
+def decode(uri):
+    import io
+
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB")).transpose(2, 0, 1)
+
+
+def test_embedded_pictures_are_the_samples_to_the_bit_and_enlarged_by_whole_factors():
+    image = np.random.default_rng(1).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+    shown = sample_grid.picture(image)
+    assert np.array_equal(decode(shown.uri), image)
+    assert (shown.width, shown.height) == (96, 96)
+    large = sample_grid.picture(np.zeros((3, 512, 256), dtype=np.uint8))
+    assert decode(large.uri).shape == (3, 144, 72)
+    assert (large.width, large.height) == (48, 96)
+
+
+def test_the_views_vary_one_setting_each_around_the_recommended_cell(small):
+    pick = reports.answers(small)[0].cell
+    views = sample_grid.views(small, images(small), pick, FD)
+    assert [view.title for view in views] == ["Samplers", "Steps", "Guidance"]
+    assert [[line.label for line in view.rows] for view in views] == [
+        ["dpmpp_2m", "heun"], ["5 steps", "20 steps"], ["cfg 1", "cfg 3"],
+    ]  # fmt: skip
+    assert all(pick in [line.cell for line in view.rows] for view in views)
+
+
+def test_every_picture_sits_under_its_own_prompt(small, small_page):
+    samples = images(small)
+    parsed = Parsed(small_page)
+    wanted = {key: [sample_grid.picture(image).uri for image in stack] for key, stack in samples.items()}
+    uris = [(a["src"], a["title"]) for a in parsed.all("img")]
+    for uri, prompt in uris:
+        assert any(stack[["a cat", "a dog", "a horse"].index(prompt)] == uri for stack in wanted.values())
+
+
+def test_too_many_cells_are_shown_with_fewer_columns_and_the_rest_is_counted(small):
+    samples = images(small)
+    rows, left = sample_grid.every_cell(small, samples, FD, budget=10**9)
+    assert (len(rows), left, {len(line.pictures) for line in rows}) == (8, 0, {3})
+    size = len(rows[0].pictures[0].uri)
+    rows, left = sample_grid.every_cell(small, samples, FD, budget=size * 9)
+    assert (len(rows), left, {len(line.pictures) for line in rows}) == (8, 0, {1})
+    rows, left = sample_grid.every_cell(small, samples, FD, budget=size * 3)
+    assert len(rows) + left == 8
+    assert 0 < len(rows) < 8
+
+
+def test_samples_that_do_not_match_the_prompts_are_refused(small):
+    with pytest.raises(ValueError, match="has 3 samples, but there are 2 prompts"):
+        page(small, prompts=("a", "b"), samples=images(small, 3))
+    with pytest.raises(ValueError, match="uint8 with shape"):
+        sample_grid.picture(np.zeros((3, 4, 4)))
