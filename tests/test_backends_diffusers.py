@@ -18,7 +18,6 @@ from sigmabench.samplers.run import guide, lockstep, start  # noqa: E402
 from sigmabench.samplers.schedules import Flow, Linear, ScaledLinear  # noqa: E402
 from sigmabench.samplers.spacings import Trailing  # noqa: E402
 
-torch.set_num_threads(1)
 PROMPTS = ["a cat on a mat", "two dogs"]
 STEPS = 5
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -235,6 +234,120 @@ def pixart(scheduler):
     return diffusers.PixArtAlphaPipeline(
         vae=vae(), text_encoder=encoder, tokenizer=t5_tokenizer, transformer=network, scheduler=scheduler
     )
+
+
+def auraflow(scheduler):
+    _, t5_tokenizer = t5()
+    torch.manual_seed(4)
+    config = transformers.UMT5Config(vocab_size=40, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    network = diffusers.AuraFlowTransformer2DModel(
+        sample_size=8, patch_size=2, in_channels=4, out_channels=4, num_mmdit_layers=1, num_single_dit_layers=1,
+        attention_head_dim=8, num_attention_heads=4, caption_projection_dim=32, joint_attention_dim=32,
+        pos_embed_max_size=256,
+    ).eval()  # fmt: skip
+    return diffusers.AuraFlowPipeline(
+        t5_tokenizer, transformers.UMT5EncoderModel(config).eval(), vae(), network, scheduler
+    )
+
+
+def chroma(scheduler):
+    encoder, t5_tokenizer = t5()
+    torch.manual_seed(2)
+    network = diffusers.ChromaTransformer2DModel(
+        patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=32, axes_dims_rope=(4, 4, 8), approximator_hidden_dim=32, approximator_layers=1,
+        approximator_num_channels=16,
+    ).eval()  # fmt: skip
+    return diffusers.ChromaPipeline(scheduler, vae(shift_factor=0.06), encoder, t5_tokenizer, network)
+
+
+def gemma():
+    """A Gemma encoder and a tokenizer that knows letters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocab = {word: i for i, word in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", *string.ascii_lowercase])}
+    letters = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    torch.manual_seed(4)
+    config = transformers.Gemma2Config(
+        vocab_size=40, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, head_dim=16, pad_token_id=0, eos_token_id=1, bos_token_id=2,
+    )  # fmt: skip
+    special = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
+    tokens = transformers.PreTrainedTokenizerFast(tokenizer_object=letters, **special)
+    return transformers.Gemma2Model(config).eval(), tokens
+
+
+def sana(scheduler):
+    encoder, tokens = gemma()
+    torch.manual_seed(2)
+    network = diffusers.SanaTransformer2DModel(
+        patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2, attention_head_dim=4,
+        num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=32,
+        sample_size=8,
+    ).eval()  # fmt: skip
+    blocks, scales = ("ResBlock", "EfficientViTBlock"), ((), (5,))
+    deep = diffusers.AutoencoderDC(
+        in_channels=3, latent_channels=4, attention_head_dim=2, encoder_block_types=blocks, decoder_block_types=blocks,
+        encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), encoder_qkv_multiscales=scales,
+        decoder_qkv_multiscales=scales, encoder_layers_per_block=(1, 1), decoder_layers_per_block=(1, 1),
+        downsample_block_type="conv", upsample_block_type="interpolate", scaling_factor=0.41407,
+    ).eval()  # fmt: skip
+    return diffusers.SanaPipeline(tokens, encoder, deep, network, scheduler)
+
+
+def lumina(scheduler):
+    encoder, tokens = gemma()
+    network = diffusers.Lumina2Transformer2DModel(
+        sample_size=4, patch_size=2, in_channels=4, hidden_size=24, num_layers=1, num_refiner_layers=1,
+        num_attention_heads=2, num_kv_heads=1, multiple_of=16, axes_dim_rope=(4, 4, 4), axes_lens=(300, 32, 32),
+        cap_feat_dim=32,
+    ).eval()  # fmt: skip
+    return diffusers.Lumina2Pipeline(network, scheduler, vae(), encoder, tokens)
+
+
+def dit(scheduler):
+    network = diffusers.DiTTransformer2DModel(
+        sample_size=8, num_layers=1, patch_size=2, attention_head_dim=8, num_attention_heads=2, in_channels=4,
+        out_channels=8, num_embeds_ada_norm=1000,
+    )  # fmt: skip
+    return diffusers.DiTPipeline(network, vae(), scheduler)
+
+
+@pytest.mark.parametrize(
+    ("make", "shift", "options"),
+    [(auraflow, 1.73, {}), (chroma, 1.0, {}), (sana, 3.0, {"use_resolution_binning": False})],
+)
+def test_other_flow_transformers_give_the_stock_pipelines_latents(saved, make, shift, options):
+    folder = saved(make, diffusers.FlowMatchEulerDiscreteScheduler(shift=shift))
+    model = Diffusers(folder, height=32, width=32).load()
+    assert (model.prediction, model.schedule) == ("flow", Flow(shift))
+    x = noise(model)
+    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 4.0)
+    grid = [1 - i / STEPS for i in range(STEPS)]
+    expected = theirs(folder, None, x, 4.0, sigmas=grid, height=32, width=32, **options)
+    torch.testing.assert_close(result, expected, atol=1e-4, rtol=1e-4)
+    assert model.decode(result).shape[0] == 2
+
+
+def test_flow_schedulers_of_the_dpm_solver_kind_are_read_as_flow(saved):
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+    model = Diffusers(saved(sana, scheduler), height=32, width=32).load()
+    assert (model.prediction, model.schedule) == ("flow", Flow(3.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "scheduler", "message"),
+    [
+        (lumina, diffusers.FlowMatchEulerDiscreteScheduler(), r"Lumina2Pipeline tells its network the time"),
+        (dit, diffusers.DDIMScheduler(), r"DiTPipeline cannot be run from prompts alone.*class_labels"),
+    ],
+)
+def test_pipelines_that_cannot_be_replayed_are_refused_by_name(saved, make, scheduler, message):
+    with pytest.raises(ValueError, match=message):
+        Diffusers(saved(make, scheduler)).load()
 
 
 def test_pixart_with_learned_variance_gives_the_stock_pipelines_latents(saved):

@@ -82,7 +82,7 @@ class DiffusersModel:
     def _arguments(self, prompts: Sequence[str], guided: bool = False) -> dict[str, Any]:
         """The pipeline's keyword arguments for these prompts, those that it knows."""
         parameters = inspect.signature(self.pipe.__call__).parameters
-        config = self.network.config
+        config: Any = self.network.config
         distilled = config.get("guidance_embeds") or config.get("time_cond_proj_dim")
         wanted = {
             "prompt": list(prompts),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,8 @@ class EmbeddedModel:
         self._predict = read_scheduler("DDIMScheduler", generator.scheduler_config)
         self.schedule, self.prediction, self.shape = self._predict.schedule, self._predict.kind, SHAPE
         # a copy, because the loaded network is shared and whoever counts evaluations puts hooks on this one
-        self.network: nn.Module = copy.deepcopy(generator.unet).to(memory_format=torch.channels_last)
+        unet: Any = copy.deepcopy(generator.unet)
+        self.network: nn.Module = unet.to(memory_format=torch.channels_last)
         self.device = next(self.network.parameters()).device
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ class TrainedBetas(BetaSchedule):
     values: tuple = setting((1e-4, 0.02), help="the variances of the forward steps")
 
     @property
-    def timesteps(self) -> int:  # type: ignore[override]
+    def timesteps(self) -> int:
         return len(self.values)
 
     def betas(self) -> list[float]:
