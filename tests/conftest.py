@@ -1,8 +1,25 @@
-"""Settings for all tests: reproducible examples, no clock, one thread because the tensors are small."""
+"""Strict and quiet: no network, one thread a process."""
 
+import socket
+
+import pytest
 import torch
-from hypothesis import settings
 
 torch.set_num_threads(1)
-settings.register_profile("reproducible", deadline=None, derandomize=True, max_examples=50)
-settings.load_profile("reproducible")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Any attempt to reach another machine is a failure that names the address."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test tried to reach {address}")
+        return connect(self, address)
+
+    def resolve(host, *args, **kwargs):
+        raise AssertionError(f"a test tried to look up {host}")
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
