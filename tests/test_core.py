@@ -101,7 +101,7 @@ def test_a_path_that_cannot_be_walked_is_refused_with_the_place(levels, message)
         (
             lambda: EulerAncestral(s_noise=-1.0),
             ValueError,
-            r"EulerAncestral.s_noise = -1.0: must satisfy 0 <= s_noise$",
+            r"s_noise = -1.0: must satisfy 0 <= s_noise$",
         ),
         (lambda: DDPM(variance="medium"), ValueError, r"DDPM.variance = 'medium': must be one of 'small', 'large'"),
         (lambda: DPMpp2MSDE(solver=1), ValueError, r"DPMpp2MSDE.solver = 1: must be one of 'midpoint', 'heun'"),

@@ -45,5 +45,7 @@ class RescaledCFG:
         return center - (center - guided) * self._factor(cond - center, guided - center)
 
     def _factor(self, cond: Tensor, guided: Tensor) -> Tensor:
-        ratio = cond.flatten(1).std(1) / guided.flatten(1).std(1)
+        cond_std, std, peak = cond.flatten(1).std(1), guided.flatten(1).std(1), guided.flatten(1).abs().amax(1)
+        contrast = std > 1e-6 * peak  # less is rounding: the exact x0 at alpha = 0 is one constant
+        ratio = (cond_std / std).where(contrast, 1.0)
         return (self.rescale * ratio + (1 - self.rescale)).view(-1, *[1] * (cond.ndim - 1))

@@ -55,6 +55,8 @@ def _spread(
     unwarp: Callable[[float], float],
 ) -> list[Level]:
     """steps + 1 levels, equally spaced in warp(sigma/alpha) between the ends, then clean."""
+    if steps < 1:
+        raise ValueError(f"steps = {steps}: must be at least 1")
     top = schedule.level(1.0)
     head = [] if top.alpha else [top]
     if head and not sigma_max:

@@ -45,8 +45,8 @@ class Leading:
                 "leading spacing starts below the last level, but this schedule ends at alpha = 0 and a model trained "
                 "on it must start there; use trailing or linspace"
             )
-        if steps > grid:
-            raise ValueError(f"steps = {steps}: leading spacing has one step per trained timestep, at most {grid}")
+        if not 1 <= steps <= grid:
+            raise ValueError(f"steps = {steps}: leading spacing has one step per trained timestep, 1 to {grid}")
         stride = grid // steps
         if (steps - 1) * stride + self.offset + 1 > grid:
             raise ValueError(f"offset = {self.offset}: beyond the last of {grid} timesteps for {steps} steps")
