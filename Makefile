@@ -15,7 +15,8 @@ test: $(VENV)/installed-dev
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	mkdir -p $(VENV)/typed && ln -sfn $(CURDIR) $(VENV)/typed/sigmabench
+	MYPYPATH=$(VENV)/typed $(BIN)/mypy -p sigmabench.samplers -p sigmabench.plugins -p sigmabench.eval -p sigmabench.reports
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m sigmabench.eval.bench

@@ -1,0 +1,74 @@
+"""The README does what it says: its sweep file is legal, its plugin installs, passes the kit and sweeps."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import sigmabench
+
+README = (Path(sigmabench.__file__).parent / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def run(*arguments, extra_path="", **options):
+    path = os.pathsep.join([extra_path, *sys.path])
+    return subprocess.run(
+        [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, **options
+    )
+
+
+def test_the_sweep_file_has_the_cells_it_promises(tmp_path):
+    from sigmabench.eval.sweep import load_sweep
+
+    (tmp_path / "first.yaml").write_text(blocks("yaml")[0])
+    sweep = load_sweep(tmp_path / "first.yaml")
+    assert len(sweep.samplers) * len(sweep.spacings) * len(sweep.steps) * len(sweep.guided()) == 24
+
+
+def test_the_pipeline_example_is_legal(tmp_path):
+    from sigmabench.eval.sweep import load_sweep
+
+    (tmp_path / "prompts.txt").write_text("a cat\n")
+    (tmp_path / "s.yaml").write_text(blocks("yaml")[1])
+    assert load_sweep(tmp_path / "s.yaml").models == [
+        "diffusers(path='stable-diffusion-v1-5/stable-diffusion-v1-5')"
+    ]
+
+
+def test_the_python_example_runs_and_finds_the_exact_answer():
+    from sigmabench.samplers.problems import Mixture
+
+    names = {"denoiser": Mixture(means=(0.3,), stds=(1e-3,))}
+    exec(blocks("python")[1], names)
+    assert (names["x"] - 0.3).abs().max() < 0.01
+
+
+def test_the_plugin_is_under_thirty_lines_installs_passes_the_kit_and_sweeps(tmp_path):
+    toml, module = blocks("toml")[0], blocks("python")[0]
+    assert len([line for line in (toml + module).splitlines() if line.strip()]) < 32
+    assert len([line for line in module.splitlines() if line.strip()]) < 30
+    package, site = tmp_path / "midpoint-sampler", tmp_path / "site"
+    package.mkdir()
+    (package / "pyproject.toml").write_text(toml)
+    (package / "midpoint_sampler.py").write_text(module)
+    pip = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), str(package))
+    installed = run(*pip)
+    assert installed.returncode == 0, installed.stderr
+    checked = run("-m", "sigmabench", "check", "midpoint", extra_path=str(site))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    options = "--model gaussian_mixture(size=8) --sampler midpoint --sampler euler --steps 4 --scale 1 --images 6"
+    out = tmp_path / "run"
+    swept = run(
+        "-m", "sigmabench", "sweep", *options.split(), "--metric", "luminance", "--out", str(out), extra_path=str(site)
+    )
+    assert swept.returncode == 0, swept.stderr
+    table = pd.read_parquet(out / "results.parquet").set_index("sampler")
+    assert table.nfe.to_dict() == {"midpoint": pytest.approx(7), "euler": pytest.approx(4)}
