@@ -52,8 +52,10 @@ class Sampler(Protocol):
 class NoiseSchedule(Protocol):
     """The forward process a model was trained on: time t in [0, 1], 0 clean, to levels; noise grows with t."""
 
-    timesteps: int
-    """Size of the training grid: t = i / timesteps, i = 1 ... timesteps, are the levels the network has seen."""
+    @property
+    def timesteps(self) -> int:
+        """Size of the training grid: t = i / timesteps, i = 1 ... timesteps, are the levels the network has seen."""
+        ...
 
     def level(self, t: float) -> Level: ...
 

@@ -40,7 +40,7 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(setting, dataclasses.field))
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def settings(cls: type[T]) -> type[T]:
     """Make ``cls`` a frozen dataclass that checks its values when created.
 

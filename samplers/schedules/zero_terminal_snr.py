@@ -19,9 +19,7 @@ class ZeroTerminalSNR:
     eps prediction says nothing about the image at alpha = 0. Lin, Liu, Li, Yang 2023, arXiv:2305.08891, Algorithm 1.
     """
 
-    schedule: NoiseSchedule = setting(  # type: ignore[assignment]
-        ScaledLinear(), kind="schedule", help="the schedule to rescale"  # type: ignore[call-arg]
-    )
+    schedule: NoiseSchedule = setting(ScaledLinear(), kind="schedule", help="the schedule to rescale")
 
     @property
     def timesteps(self) -> int:
