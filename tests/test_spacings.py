@@ -93,9 +93,7 @@ PEERS = [("trailing", Trailing(), 0), ("leading", Leading(), 0), ("leading", Lea
 
 @pytest.mark.parametrize(
     ("steps", "name", "spacing", "offset"),
-    [
-        (steps, *peer) for peer in PEERS for steps in DIVISORS if (steps, peer[2]) != (1000, 1)
-    ],  # there it leaves its grid
+    [(steps, *peer) for peer in PEERS for steps in DIVISORS if (steps, peer[2]) != (1000, 1)],
 )
 def test_trailing_and_leading_are_diffusers_timesteps_where_steps_divide_the_grid(steps, name, spacing, offset):
     """diffusers counts timesteps from 0: its t is our t * 1000 - 1."""
