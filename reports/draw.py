@@ -81,6 +81,13 @@ def axes(size: tuple[float, float] = (3.9, 3.1)) -> Iterator[Axes]:
         yield figure.add_subplot()
 
 
+def settle(figure: Figure) -> None:
+    """Arrange the figure for good, so that it is neither arranged again for each drawing nor moved afterwards."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
 def message(ax: Axes, text: str) -> None:
     """Say in the middle of empty axes why they are empty."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", alpha=0.7)
@@ -92,6 +99,7 @@ def svg(figure: Figure, name: str, description: str) -> str:
     """Inline SVG for HTML: presentation attributes only, ids prefixed with the name, no metadata, no namespaces."""
     buffer = io.StringIO()
     with mpl.rc_context(STYLE):
+        settle(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     root = ET.fromstring(buffer.getvalue())
     for parent in list(root.iter()):

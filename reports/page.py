@@ -17,7 +17,7 @@ from . import atomic, sample_grid
 from .answer import answers
 from .draw import COLOURS, INK, Panel, axes, looks, svg
 from .heat_figure import heat_map
-from .lines import guidance_text
+from .lines import guidance_text, line_of, setting
 from .metric_words import adherence, better, quality, sentence, short_name, title
 from .numbers import count, interval, number, short
 from .quality_figure import quality_by_nfe
@@ -110,15 +110,17 @@ def _grids(frame: pd.DataFrame, samples: Mapping[str, np.ndarray], found: list[A
         groups += [(answer.model if several else "", view) for view in views]
     rows, left = sample_grid.every_cell(frame, samples, metric)
     shown = sum(len(view.rows) for _, view in groups)
-    return {"views": groups, "every": rows if len(rows) > shown or left else [], "left_out": left}
+    picks = {answer.cell for answer in found}
+    return {"views": groups, "every": rows if len(rows) > shown or left else [], "left_out": left, "picks": picks}
 
 
 def _figures(frame: pd.DataFrame) -> list[dict[str, Any]]:
     first, other, legend = quality(frame), adherence(frame), _legend(frame)
-    out = []
+    out: list[dict[str, Any]] = []
+    worth = frame.loc[frame["value"].notna(), "cell"].nunique() > 1  # one point is no picture, and the table has it
 
     def add(key: str, heading: str, caption: str, panels: list[Panel], **kind: bool) -> None:
-        if panels:
+        if panels and worth:
             out.append(_figure(key, heading, caption, panels, legend, **kind))
 
     if first:
@@ -127,8 +129,7 @@ def _figures(frame: pd.DataFrame) -> list[dict[str, Any]]:
         add("nfe", f"{title(first)} against cost", caption, quality_by_nfe(frame, first, legend=False))
     add("tradeoff", "What guidance trades", CAPTIONS["tradeoff"], tradeoff(frame, legend=False))
     if first:
-        name = f"{short_name(first, metrics(frame))} by steps and guidance"
-        add("heat", name, CAPTIONS["heat"], heat_map(frame, first), named=True)
+        add("heat", f"{title(first)} by steps and guidance", CAPTIONS["heat"], heat_map(frame, first), named=True)
     spent = sum(len(figure["panels"]) for figure in out)
     for i, metric in enumerate(m for m in metrics(frame) if m != first):
         panels = quality_by_nfe(frame, metric, legend=False) if len(measured(frame, metric)) else []
@@ -166,9 +167,10 @@ def _figure(
 
 
 def _legend(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """A swatch and a name for every line."""
+    """A swatch and a name for every line with a cell that came out well."""
     out = []
-    for i, look in enumerate(looks(frame).values()):
+    drawn = {line_of(row) for _, row in cells(frame[frame["status"] == "ok"]).iterrows()}
+    for i, look in enumerate(look for line, look in looks(frame).items() if line in drawn):
         with axes((0.42, 0.16)) as ax:
             ax.plot([0, 1, 2], [0, 0, 0], color=look.colour, linestyle=look.dashes, clip_on=False)
             ax.plot([1], [0], color=look.colour, marker=look.marker, clip_on=False)
@@ -203,9 +205,13 @@ def _exact(value: object) -> str:
     return "" if isinstance(value, str) else repr(float(value))  # type: ignore[arg-type]
 
 
-def _problems(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _problems(frame: pd.DataFrame) -> list[dict[str, str]]:
+    """The cells that failed or were refused, with their reasons."""
     every = cells(frame)
-    return [row.to_dict() for _, row in every[every["status"] != "ok"].iterrows()]
+    return [
+        {**row[["cell", "status", "reason"]], "setting": f"{row['model']}: {setting(row)}"}
+        for _, row in every[every["status"] != "ok"].iterrows()
+    ]
 
 
 def _words(frame: pd.DataFrame) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from .draw import Look, Panel, axes, looks, message
+from .draw import Look, Panel, axes, looks, message, settle
 from .lines import Line, guidance_text, line_of, on, steps_text
 from .metric_words import adherence, quality, short_name
 from .results import direction, measured, metrics
@@ -77,7 +77,7 @@ def _line(ax: Axes, rows: pd.DataFrame, look: Look, label: str | None) -> None:
 
 def _name_points(ax: Axes, rows: pd.DataFrame, style: dict[Line, Look]) -> None:
     """Write the scale beside each point, in the first place that is free of points and of other labels."""
-    ax.figure.draw_without_rendering()  # the layout is only known after a first pass
+    settle(ax.figure)
     unit = ax.figure.dpi / 72
     at = [tuple(point / unit) for point in ax.transData.transform(rows[["value", "value_up"]].to_numpy())]
     taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in at]
