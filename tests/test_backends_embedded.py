@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from sigmabench.eval.backends.embedded import Embedded, EmbeddedModel
+from sigmabench.eval.backends.embedded import Embedded
+from sigmabench.eval.backends.embedded_model import EmbeddedModel
 from sigmabench.eval.embedded.generator import NAMES, SCHEDULERS, UNET, Generator
 from sigmabench.samplers import Euler
 from sigmabench.samplers.level import PURE_NOISE

@@ -1,0 +1,66 @@
+"""The embedded generator and its text tower, loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ...samplers.level import Level
+from ..embedded.captions import check_words
+from ..embedded.codec import SHAPE, decode
+from ..protocols import Condition
+from .scheduler_config import read_scheduler
+
+if TYPE_CHECKING:
+    from ..embedded.generator import Generator
+    from ..embedded.imagetext import ImageText
+
+
+class EmbeddedModel:
+    """The loaded generator and its text tower. The weights stay float32; lower precision is autocast."""
+
+    def __init__(self, generator: Generator, text: ImageText, variant: str, dtype: torch.dtype = torch.float32) -> None:
+        self.id = f"embedded/{variant}-{generator.hash}-{text.hash}"
+        self.text, self.dtype = text, dtype
+        self._predict = read_scheduler("DDIMScheduler", generator.scheduler_config)
+        self.schedule, self.prediction, self.shape = self._predict.schedule, self._predict.kind, SHAPE
+        # a copy, because the loaded network is shared and whoever counts evaluations puts hooks on this one
+        unet: Any = copy.deepcopy(generator.unet)
+        self.network: nn.Module = unet.to(memory_format=torch.channels_last)
+        self.device = next(self.network.parameters()).device
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> Condition:
+        """{"encoder_hidden_states": float32 (B, 16, 32)}; "" is the unconditional prompt the network was trained with.
+
+        Raises:
+            ValueError: for a prompt with a word that the model does not know.
+        """
+        check_words(prompts)
+        return {"encoder_hidden_states": self.text.encode_tokens(prompts).to(self.device)}
+
+    @torch.no_grad()
+    def denoise(self, x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
+        """E[x0 | x], one level per row."""
+        states = condition["encoder_hidden_states"]
+
+        def network(own: Tensor, times: Tensor) -> Tensor:
+            own = own.float().contiguous(memory_format=torch.channels_last)
+            with self._precision():
+                return self.network(own, times.float(), encoder_hidden_states=states, return_dict=False)[0]
+
+        return self._predict.denoise(network, x, levels).contiguous()
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Network space (B, 12, 16, 16) to uint8 (B, 3, 32, 32) on the CPU."""
+        return decode(x).cpu()
+
+    def _precision(self) -> contextlib.AbstractContextManager[object]:
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
