@@ -73,9 +73,9 @@ def test_rank_deficient_gaussians_have_the_closed_form_distance():
 
 @pytest.mark.parametrize("n", [30, 400])
 def test_the_distance_of_a_set_to_itself_is_exactly_zero(n):
-    x = np.random.default_rng(3).standard_normal((n, 64)).astype(np.float32)
-    value = frechet([{NAME: x}], NAME, reference(x.astype(np.float64)))
-    assert value.value == 0.0
+    for seed in range(8):  # rounding alone gives 0 now and then
+        x = np.random.default_rng(seed).standard_normal((n, 64)).astype(np.float32)
+        assert frechet([{NAME: x}], NAME, reference(x.astype(np.float64))).value == 0.0
     reordered = frechet(shards(x[::-1], 7), NAME, reference(x.astype(np.float64)))
     assert 0 <= reordered.value < 1e-11 * np.trace(reference(x).cov)
 

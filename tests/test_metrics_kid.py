@@ -46,6 +46,7 @@ def test_blocks_and_shards_do_not_change_the_value_or_the_influences(tmp_path, m
     whole = kernel_distance([{NAME: x}], NAME, ref)
     assert whole.value == pytest.approx(naive(x.astype(float), y.astype(float)), abs=1e-12)
     monkeypatch.setattr(kid, "BLOCK", 40 * 20)
+    assert [len(block) for block in kid._blocks(x[i : i + 17] for i in range(0, 150, 17))] == [51, 51, 48]
     split = kernel_distance([{NAME: x[i : i + 17]} for i in range(0, 150, 17)], NAME, ref)
     assert split.value == pytest.approx(whole.value, abs=1e-13)
     np.testing.assert_allclose(split.influence, whole.influence, atol=1e-6)

@@ -1,8 +1,8 @@
-"""Kernel distance (KID): the unbiased squared MMD with a cubic kernel, over all pairs, with its standard error.
+"""Kernel distance: the unbiased squared MMD with a cubic kernel over all pairs, with its standard error.
 
     k(x, y) = (x'y / d + 1)^3,   MMD^2 = mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean k(x_i, y_j)
 
-It has no bias, so that values of different n compare, and can be negative. The usual "+-" is the spread over random
+With Inception it is KID. It has no bias, so that values of different n compare, and can be negative. The usual "+-" is the spread over random
 subsets, which is neither the error of the value nor its repeatability; here it is the standard error by the Hajek
 projection f_i = 2 (mean_j k(x_i, x_j) - mean_j k(x_i, y_j)). Binkowski et al. 2018, arXiv:1801.01401.
 """
@@ -72,7 +72,7 @@ def kernel_distance(shards: Iterable[Observations], name: str, reference: Refere
     within, across = np.concatenate(near), np.concatenate(far)
     value = within.mean() + _within(reference) - 2 * across.mean()
     card = {
-        "metric": "kid",
+        "metric": "kid" if name.startswith("features/inception") else "kd",
         "extractor": name.removeprefix("features/"),
         "dimension": real.shape[1],
         "kernel": "(x'y/d + 1)^3, unbiased, all pairs",
