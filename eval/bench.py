@@ -1,7 +1,7 @@
 """``make bench``: what a step costs beside the network, here and in the peers, in one process.
 
-The network answers at once, so the time is the sampler's own. Every contestant runs the same number of steps on the same
-tensor, in turns, and the median over the rounds is kept: ratios hold on a busy machine, absolute times do not.
+The network answers at once, so the time is the sampler's own. Every contestant runs the same number of steps on the
+same tensor, in turns, and the median over the rounds is kept: ratios hold on a busy machine, absolute times do not.
 """
 
 from __future__ import annotations
