@@ -110,10 +110,31 @@ def svg(figure: Figure, name: str, description: str) -> str:
         element.tail = None
         if element.tag != "text":
             element.text = None
+    _hoist(root)
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
     root.attrib |= {"role": "img", "aria-label": description, "stroke-linejoin": "round", "font-family": FONTS}
     return ET.tostring(root, encoding="unicode", short_empty_elements=True)
+
+
+INHERITED = ("fill", "stroke", "stroke-width", "stroke-opacity", "fill-opacity", "stroke-linecap", "font-size")
+
+
+def _hoist(element: ET.Element) -> None:
+    """Say once, on the group, what all its members inherit alike; groups that say nothing dissolve."""
+    members: list[ET.Element] = []
+    for child in list(element):
+        _hoist(child)
+        members += list(child) if child.tag == "g" and not child.attrib else [child]
+    element[:] = [child for child in members if child.tag not in ("g", "defs") or len(child)]
+    if element.tag != "g" or not len(element) or any(child.tag == "defs" for child in element):
+        return
+    for key in INHERITED:
+        values = {child.get(key) for child in element}
+        if len(values) == 1 and None not in values and key not in element.attrib:
+            element.set(key, values.pop() or "")
+            for child in element:
+                del child.attrib[key]
 
 
 def _local(tag: str) -> str:

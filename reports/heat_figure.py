@@ -16,7 +16,7 @@ from .results import cells, direction, measured
 
 
 def heat_map(results: pd.DataFrame, metric: str) -> list[Panel]:
-    """One panel per model and line; all panels of a model share their colours, light is better.
+    """One panel per model and line with a value; all panels of a model share their colours, light is better.
 
     A ring marks cells the data cannot tell from the best of the model. Squares without a number say why.
     """
@@ -24,11 +24,12 @@ def heat_map(results: pd.DataFrame, metric: str) -> list[Panel]:
     named, models, marked = lines(results), list(dict.fromkeys(results["model"])), marks(results, metric)
     for model in models:
         of_model, all_cells = rows[rows["model"] == model], everything[everything["model"] == model]
+        all_cells = all_cells[all_cells["sampler"].isin(of_model["sampler"])]
         steps, columns = sorted(all_cells["steps"].dropna().unique()), guidances(all_cells)
         paint = _paint(of_model["value"], direction(results, metric))
         for line, label in named.items():
             mine = on(all_cells, line).drop_duplicates(["steps", "guidance"])
-            if mine.empty:
+            if not mine["cell"].isin(of_model["cell"]).any():
                 continue
             with axes((max(2.2, 0.72 * len(columns) + 1.0), max(1.5, 0.36 * len(steps) + 0.75))) as ax:
                 _panel(ax, mine, of_model.set_index("cell"), steps, columns, paint, marked)

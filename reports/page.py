@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 TEMPLATES = Path(__file__).parent / "templates"
-PANELS = 60
-"""More panels than this and the figures of further metrics are left to the table."""
+PANELS = 40
+"""More panels than this and the figures of further metrics are left to the table, which the page says."""
 
 
 def write_report(
@@ -64,11 +64,11 @@ def render(
         "default-src 'none'", "img-src data:", f"style-src {_hash(style)}", f"script-src {_hash(script)}",
         "base-uri 'none'", "form-action 'none'",
     ])  # fmt: skip
-    found = answers(frame)
+    found, (figures, undrawn) = answers(frame), _figures(frame)
     return environment.get_template("report.html").render(
         policy=policy, style=Markup(style), script=Markup(script), title=about.get("title", "Sampler comparison"),
         answers=found, several_models=len(found) > 1, facts=_facts(frame), grids=_grids(frame, samples, found),
-        prompts=prompts, figures=_figures(frame), table=_table(frame), problems=_problems(frame),
+        prompts=prompts, figures=figures, undrawn=undrawn, table=_table(frame), problems=_problems(frame),
         words=_words(frame), settings=_settings(frame, about), command=about.get("command", ""), cards=_cards(frame),
         csv=_csv(frame),
     )  # fmt: skip
@@ -81,7 +81,7 @@ def _hash(text: str) -> str:
 def _style() -> str:
     """The style sheet, with the figures' colours replaced on dark screens."""
     swap = "".join(f'[stroke="{a}"]{{stroke:{b}}}[fill="{a}"]{{fill:{b}}}' for a, b in COLOURS.items())
-    ink = f'svg [stroke="{INK}"]{{stroke:var(--ink)}}svg [fill="{INK}"],svg text:not([fill]){{fill:var(--ink)}}'
+    ink = f'svg [stroke="{INK}"]{{stroke:var(--ink)}}svg [fill="{INK}"]{{fill:var(--ink)}}'
     dark = f"@media screen and (prefers-color-scheme: dark) {{{swap}}}"
     return (TEMPLATES / "report.css").read_text(encoding="utf-8") + ink + dark
 
@@ -114,7 +114,8 @@ def _grids(frame: pd.DataFrame, samples: Mapping[str, np.ndarray], found: list[A
     return {"views": groups, "every": rows if len(rows) > shown or left else [], "left_out": left, "picks": picks}
 
 
-def _figures(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _figures(frame: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
+    """The figures, those that are folded last, and the metrics that are left to the table."""
     first, other, legend = quality(frame), adherence(frame), _legend(frame)
     out: list[dict[str, Any]] = []
     worth = frame.loc[frame["value"].notna(), "cell"].nunique() > 1  # one point is no picture, and the table has it
@@ -131,22 +132,25 @@ def _figures(frame: pd.DataFrame) -> list[dict[str, Any]]:
     if first:
         add("heat", f"{title(first)} by steps and guidance", CAPTIONS["heat"], heat_map(frame, first), named=True)
     spent = sum(len(figure["panels"]) for figure in out)
-    for i, metric in enumerate(m for m in metrics(frame) if m != first):
-        panels = quality_by_nfe(frame, metric, legend=False) if len(measured(frame, metric)) else []
-        if spent + len(panels) > PANELS:
-            break
-        spent += len(panels)
+    undrawn = []
+    for i, metric in enumerate(sorted((m for m in metrics(frame) if m != first), key=lambda m: m != other)):
+        rows = measured(frame, metric)
+        spent += rows.drop_duplicates(["model", "guidance"]).shape[0]
+        if spent > PANELS:
+            undrawn.append(metric)
+            continue
+        panels = quality_by_nfe(frame, metric, legend=False) if len(rows) else []
         folded = metric != other
         heading = f"{title(metric)} against cost"
         add(f"more{i}", heading, f"{metric}: {better(frame, metric)}.", panels, folded=folded)
-    return sorted(out, key=lambda figure: figure["folded"])
+    return sorted(out, key=lambda figure: figure["folded"]), undrawn
 
 
 CAPTIONS = {
     "nfe": "Bands and bars are 95 % intervals. The cost axis is logarithmic; every call of the network counts, "
     "so guidance that needs a second prediction doubles the cost of a step.",
-    "tradeoff": "Each line follows one sampler along the guidance scale, which is written at its points. Crosses are "
-    "95 % intervals. Each panel has its own axes.",
+    "tradeoff": "Each line follows one sampler along the guidance scale, which is written at its points, or at "
+    "those of one line where they are many. Crosses are 95 % intervals. Each panel has its own axes.",
     "heat": "Lighter is better. Framed squares are those the data cannot tell from the best of their model.",
 }
 

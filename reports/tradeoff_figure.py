@@ -12,6 +12,8 @@ from .results import direction, measured, metrics
 
 PLACES = ((5, 4), (5, -10), (-11, 4), (-11, -10), (-3, 8), (-3, -14), (12, -3), (-18, -3))
 """Where a label may go, in points from its own."""
+MANY = 24
+"""Points in a panel beyond which labels would cover each other."""
 
 
 def tradeoff(
@@ -76,8 +78,10 @@ def _line(ax: Axes, rows: pd.DataFrame, look: Look, label: str | None) -> None:
 
 
 def _name_points(ax: Axes, rows: pd.DataFrame, style: dict[Line, Look]) -> None:
-    """Write the scale beside each point, in the first place that is free of points and of other labels."""
+    """Write the scale beside each point, where it is freest of points and other labels; with many, at one line only."""
     settle(ax.figure)
+    if len(rows) > MANY:
+        rows = on(rows, next(line for line in style if len(on(rows, line))))
     unit = ax.figure.dpi / 72
     at = [tuple(point / unit) for point in ax.transData.transform(rows[["value", "value_up"]].to_numpy())]
     taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in at]

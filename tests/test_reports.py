@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -565,6 +566,26 @@ def test_the_same_input_gives_the_same_bytes_and_one_file(tmp_path, small):
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["report.html"]
 
 
+def test_drawings_keep_their_colours_and_only_those_follow_the_theme(small, small_page):
+    (panel, *_) = reports.heat_map(small, FD)
+    wanted = {text.get_text(): text.get_color() for text in panel.figure.axes[0].texts}
+    assert {"#000000", "#ffffff"} == set(wanted.values())
+    root = ElementTree.fromstring(draw.svg(panel.figure, "x", "y"))
+    found = {}
+
+    def visit(element, fill):
+        fill = element.get("fill", fill)
+        if element.tag == "text":
+            found[element.text] = fill
+        for child in element:
+            visit(child, fill)
+
+    visit(root, "#000000")  # what SVG draws without being told
+    assert wanted.items() <= found.items()
+    (style,) = re.findall("<style>(.*?)</style>", small_page, re.S)
+    assert all(re.search(r"\[fill=[^]]+\]\s*$", selector) for selector in re.findall(r"([^{}]+)\{fill:", style))
+
+
 def test_the_saved_table_is_the_wide_table(small, small_page):
     (uri,) = [a["href"] for a in Parsed(small_page).all("a") if "download" in a]
     assert base64.b64decode(uri.split(",")[1]).decode() == table.wide(small).to_csv(index=False, lineterminator="\n")
@@ -577,6 +598,14 @@ def test_inline_drawings_use_attributes_only_and_ids_are_unique(small, small_pag
     assert {name[1:] for name in re.findall(r'href="(#[^"]+)"', html)} <= set(ids)
     assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
     assert " style=" not in html
+
+
+def test_metrics_left_undrawn_in_a_large_report_are_named(small, monkeypatch):
+    from sigmabench.reports import page as page_module
+
+    monkeypatch.setattr(page_module, "PANELS", 9)
+    text = Parsed(page(small)).text()
+    assert "Not drawn, to keep this file small: kid/cifarnet-3f2a91bc, class_agreement, luminance, diversity." in text
 
 
 # The grid of samples
