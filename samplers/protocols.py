@@ -42,7 +42,7 @@ class Sampler(Protocol):
     stochastic: ClassVar[bool]
     """Whether a run may ask for noise."""
     evaluations: ClassVar[int]
-    """Model evaluations a step; a last step to sigma = 0 takes one."""
+    """Model evaluations a step; a first step from alpha = 0 and a last step to sigma = 0 take one."""
     needs: ClassVar[tuple[str, ...]]
     """Branch predictions wanted beside x0, such as ``("uncond",)``; the host sends them after x0."""
 

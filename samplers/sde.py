@@ -29,7 +29,7 @@ class DPMpp2MSDE:
     eta: float = setting(1.0, low=0.0, help="amount of noise; 0 is the ODE, 1 the reverse SDE")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
     solver: str = setting("midpoint", choices=("midpoint", "heun"), help="weight of the previous prediction")
-    order: ClassVar[int] = 1
+    order: ClassVar[int] = 2
     stochastic: ClassVar[bool] = True
     evaluations: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
