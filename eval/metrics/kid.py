@@ -2,9 +2,10 @@
 
     k(x, y) = (x'y / d + 1)^3,   MMD^2 = mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean k(x_i, y_j)
 
-With Inception it is KID. It has no bias, so that values of different n compare, and can be negative. The usual "+-" is the spread over random
-subsets, which is neither the error of the value nor its repeatability; here it is the standard error by the Hajek
-projection f_i = 2 (mean_j k(x_i, x_j) - mean_j k(x_i, y_j)). Binkowski et al. 2018, arXiv:1801.01401.
+With Inception features it is KID. It has no bias, so that values of different n compare, and can be negative. The usual
+"+-" is the spread over random subsets, which is neither the error of the value nor its repeatability; here it is the
+standard error by the Hajek projection f_i = 2 (mean_j k(x_i, x_j) - mean_j k(x_i, y_j)). Binkowski et al. 2018,
+arXiv:1801.01401.
 """
 
 from __future__ import annotations
