@@ -321,3 +321,6 @@ def test_models_without_weights_are_refused_and_slugs_need_no_loading():
         split("ViT-B-32")
     assert slug("ViT-B-32/laion2b_s34b_b79k") == "clip-ViT-B-32-laion2b-s34b-b79k"
     assert slug("embedded") == "cifarclip"
+    assert slug("ViT-B-32//home/me/weights.v2.pt") == "clip-ViT-B-32-weights.v2"
+    assert slug("local-dir:/home/me/my_clip") == "clip-my-clip"
+    assert slug("hf-hub:owner/name") == "clip-hf-hub-owner-name"

@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .precision import full_precision
@@ -95,8 +96,16 @@ def load_towers(model: str, device: str) -> EmbeddedTowers | OpenClipTowers:
 
 
 def slug(model: str) -> str:
-    """The model's part of an observation's name, known without loading: "cifarclip" or "clip-ViT-B-32-laion2b"."""
-    return "cifarclip" if model == EMBEDDED else "clip-" + re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-")
+    """The model's part of an observation's name, known without loading: "cifarclip" or "clip-ViT-B-32-laion2b".
+
+    Of files and folders only their own name counts; the hash of the weights tells them apart.
+    """
+    if model == EMBEDDED:
+        return "cifarclip"
+    architecture, weights = split(model)
+    folder = architecture.removeprefix("local-dir:")
+    parts = [Path(folder).name if folder != architecture else architecture, Path(weights or "").stem]
+    return "clip-" + re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(parts)).strip("-")
 
 
 def split(model: str) -> tuple[str, str | None]:
