@@ -11,7 +11,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import matplotlib as mpl
 import pandas as pd
@@ -30,7 +30,7 @@ COLOURS = {
 MARKERS = "osD^vPXph*"
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (8, 3)), (0, (3, 1, 1, 1, 1, 1)))
 
-STYLE = {
+STYLE: Any = {
     "font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "axes.linewidth": 0.7, "axes.edgecolor": INK,
     "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": INK, "grid.alpha": 0.12, "grid.linewidth": 0.6,
@@ -86,6 +86,11 @@ def settle(figure: Figure) -> None:
     if engine := figure.get_layout_engine():
         engine.execute(figure)
         figure.set_layout_engine("none")
+
+
+def panel(title: str, ax: Axes) -> Panel:
+    """The picture that these axes are."""
+    return Panel(title, cast(Figure, ax.figure))
 
 
 def message(ax: Axes, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -40,7 +41,7 @@ def read_results(path: Path | str) -> pd.DataFrame:
         path = path / names[0]
     if not path.is_file():
         raise FileNotFoundError(f"no results at {path}; check the path, or {REMEDY}")
-    readers = {".parquet": pd.read_parquet, ".csv": _from_csv}
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {".parquet": pd.read_parquet, ".csv": _from_csv}
     if path.suffix not in readers:
         raise ValueError(f"{path} ends in {path.suffix or 'nothing'}; results are .parquet or .csv files")
     try:

@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
 from .compare import marks
-from .draw import Panel, axes
+from .draw import Panel, axes, panel
 from .lines import guidances, lines, on
 from .numbers import DASH, number
 from .results import cells, direction, measured
@@ -33,7 +33,7 @@ def heat_map(results: pd.DataFrame, metric: str) -> list[Panel]:
                 continue
             with axes((max(2.2, 0.72 * len(columns) + 1.0), max(1.5, 0.36 * len(steps) + 0.75))) as ax:
                 _panel(ax, mine, of_model.set_index("cell"), steps, columns, paint, marked)
-                panels.append(Panel(" · ".join([*([model] if len(models) > 1 else []), label]), ax.figure))
+                panels.append(panel(" · ".join([*([model] if len(models) > 1 else []), label]), ax))
     return panels
 
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from . import atomic, sample_grid
 from .answer import answers
-from .draw import COLOURS, INK, Panel, axes, looks, svg
+from .draw import COLOURS, INK, Panel, axes, looks, panel, svg
 from .heat_figure import heat_map
 from .lines import guidance_text, line_of, setting
 from .metric_words import adherence, better, quality, sentence, short_name, title
@@ -179,7 +179,7 @@ def _legend(frame: pd.DataFrame) -> list[tuple[str, str]]:
             ax.plot([0, 1, 2], [0, 0, 0], color=look.colour, linestyle=look.dashes, clip_on=False)
             ax.plot([1], [0], color=look.colour, marker=look.marker, clip_on=False)
             ax.set_axis_off()
-            out.append((svg(ax.figure, f"swatch-{i}", ""), look.label))
+            out.append((svg(panel("", ax).figure, f"swatch-{i}", ""), look.label))
     return out
 
 
@@ -199,9 +199,9 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
             for m in names
         ]  # fmt: skip
         rows.append({"cell": row["cell"], "choices": choices, "values": values})
-    columns = [(c, not pd.api.types.is_object_dtype(table[c])) for c in columns]
     heads = [{"name": short_name(m, names), "full": m, "better": better(frame, m)} for m in names]
-    return {"columns": columns, "metrics": heads, "rows": rows, "same": constant(table)}
+    named = [(c, not pd.api.types.is_object_dtype(table[c])) for c in columns]
+    return {"columns": named, "metrics": heads, "rows": rows, "same": constant(table)}
 
 
 def _exact(value: object) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from .draw import Look, Panel, axes, looks, message
+from .draw import Look, Panel, axes, looks, message, panel
 from .lines import Line, guidances, on
 from .metric_words import better, short_name
 from .results import direction, measured, metrics
@@ -32,7 +32,7 @@ def quality_by_nfe(results: pd.DataFrame, metric: str, *, legend: bool = True) -
                 ax.set_ylabel(f"{short_name(metric, metrics(results))}{arrow}  ({better(results, metric)})")
                 if legend and ax.get_legend_handles_labels()[0]:
                     ax.legend(fontsize=7.5)
-                panels.append(Panel(heading, ax.figure))
+                panels.append(panel(heading, ax))
     return panels
 
 

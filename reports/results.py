@@ -5,6 +5,8 @@ A cell that failed or was refused has a single row whose metric is missing and w
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 TEXT = (
@@ -68,9 +70,8 @@ def _text(column: pd.Series) -> pd.Series:
 def _whole(column: pd.Series) -> pd.Series:
     """Exact integers: int64, uint64 when one does not fit (a seed may), nullable when one is missing."""
     values = [None if pd.isna(value) or value == "" else int(value) for value in column]
-    kind = "UInt64" if any(value is not None and value >= 2**63 for value in values) else "Int64"
-    whole = pd.Series(values, index=column.index, dtype=kind)
-    return whole if whole.isna().any() else whole.astype(kind.lower())
+    kind: Any = "UInt64" if any(value is not None and value >= 2**63 for value in values) else "Int64"
+    return pd.Series(values, index=column.index, dtype=kind if None in values else kind.lower())
 
 
 def metrics(results: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
@@ -113,7 +113,8 @@ def every_cell(
     shown = shown.sort_values(["model", "guidance", "sampler", "spacing", "steps"], kind="stable")
     probe = [len(picture(samples[key][0]).uri) for key in shown["cell"].iloc[:: max(len(shown) // 8, 1)]]
     columns = max(int(budget / (len(shown) * sum(probe) / len(probe))), 1)
-    notes, rows, spent = _notes(results, metric), [], 0
+    rows: list[Row] = []
+    notes, spent = _notes(results, metric), 0
     for _, cell in shown.iterrows():
         model = f"{cell['model']}: " if results["model"].nunique() > 1 else ""
         row = _row(cell, model + setting(cell, among=results), notes, samples, columns)
@@ -142,7 +143,7 @@ def _row(
     return Row(cell["cell"], label, notes.get(cell["cell"], ""), pictures)
 
 
-def check(samples: Mapping[str, Sequence[object]], prompts: Sequence[str]) -> None:
+def check(samples: Mapping[str, Sized], prompts: Sequence[str]) -> None:
     """Every cell shows the same prompts, or the columns of the grid would lie.
 
     Raises:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from .draw import Look, Panel, axes, looks, message, settle
+from .draw import Look, Panel, axes, looks, message, panel, settle
 from .lines import Line, guidance_text, line_of, on, steps_text
 from .metric_words import adherence, quality, short_name
 from .results import direction, measured, metrics
@@ -38,7 +41,7 @@ def tradeoff(
                 _panel(ax, of_model[of_model["steps"] == count], style)
                 if legend and ax.get_legend_handles_labels()[0]:
                     ax.legend(fontsize=7.5)
-                panels.append(Panel(heading, ax.figure))
+                panels.append(panel(heading, ax))
     return panels
 
 
@@ -79,7 +82,7 @@ def _line(ax: Axes, rows: pd.DataFrame, look: Look, label: str | None) -> None:
 
 def _name_points(ax: Axes, rows: pd.DataFrame, style: dict[Line, Look]) -> None:
     """Write the scale beside each point, where it is freest of points and other labels; with many, at one line only."""
-    settle(ax.figure)
+    settle(cast(Figure, ax.figure))
     if len(rows) > MANY:
         rows = on(rows, next(line for line in style if len(on(rows, line))))
     unit = ax.figure.dpi / 72
