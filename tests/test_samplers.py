@@ -9,7 +9,7 @@ from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
 from sigmabench.samplers.run import sample
-from sigmabench.samplers.testing import parametrize
+from sigmabench.samplers.testing import label, parametrize
 
 SAMPLERS = [
     Euler(),
@@ -58,7 +58,7 @@ def run(sampler, path, seeds=(1, 2, 3)):
         (Euler(), EulerAncestral(eta=0.0)),
         (DPMpp2M(), DPMpp2MSDE(eta=0.0, solver="midpoint")),
     ],
-    ids=lambda sampler: repr(sampler),
+    ids=label,
 )
 def test_two_names_of_one_method_give_the_same_image(one, other, path):
     assert torch.equal(run(one, path), run(other, path))

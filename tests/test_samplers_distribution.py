@@ -8,7 +8,6 @@ import math
 
 import pytest
 import torch
-
 from sigmabench.samplers import DDIM, DDPM, DPMpp2MSDE, EulerAncestral, Path
 from sigmabench.samplers.convergence import slope
 from sigmabench.samplers.level import variance_preserving

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sigmabench.samplers import Level
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.schedules import Cosine, Flow, Linear, ScaledLinear, ZeroTerminalSNR
+from sigmabench.samplers.testing import label
 
 SCHEDULES = [
     Linear(),
@@ -30,7 +31,7 @@ SCHEDULES = [
 ]
 TIMES = st.floats(1e-9, 1)
 
-each = pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+each = pytest.mark.parametrize("schedule", SCHEDULES, ids=label)
 
 
 @each

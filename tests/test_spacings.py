@@ -10,6 +10,7 @@ from sigmabench.samplers import Path
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.schedules import Cosine, Flow, Linear, ScaledLinear, ZeroTerminalSNR
 from sigmabench.samplers.spacings import Exponential, Karras, Leading, Linspace, Trailing
+from sigmabench.samplers.testing import label
 
 SCHEDULES = [
     Linear(),
@@ -31,7 +32,7 @@ def spacings_for(schedule):
 
 
 CASES = [(spacing, schedule) for schedule in SCHEDULES for spacing in spacings_for(schedule)]
-each = pytest.mark.parametrize(("spacing", "schedule"), CASES, ids=lambda value: repr(value))
+each = pytest.mark.parametrize(("spacing", "schedule"), CASES, ids=label)
 
 
 @each
