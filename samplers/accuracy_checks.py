@@ -128,12 +128,15 @@ CHECKS: tuple[Callable[[Sampler], None], ...] = (
 
 
 def _converges(sampler: Sampler, last: float, where: str) -> None:
-    """To the closed form with order one at least, from alpha = 0 to the given sigma/alpha."""
+    """To the closed form with order one at least, from alpha = 0 to the given sigma/alpha.
+
+    Twice the slack, because a step in log-SNR next to an infinite end never becomes small.
+    """
     for scale in ("VP", "flow"):
         errors = [_error(sampler, pure_noise_path(scale, n, last)) for n in STEPS]
         order = slope(STEPS, errors)
         require(
-            order >= 1 - SLACK,
+            order >= 1 - 2 * SLACK,
             sampler,
             f"converges with order {order:.2f}, expected 1 at least, in {scale} (errors {_show(errors)} at {STEPS} "
             f"steps) on {where}",
