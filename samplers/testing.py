@@ -17,17 +17,17 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import accuracy_checks, contract_checks
+from .conformance import accuracy, contract
+from .conformance.trial import label
 from .protocols import Sampler
-from .trial import label
 
 Check = Callable[[Sampler], None]
 
 
 def checks(sampler: Sampler) -> Iterator[tuple[str, Check]]:
     """The checks that apply to this sampler, by name."""
-    other = accuracy_checks.check_order if sampler.stochastic else accuracy_checks.check_moments
-    for check in (*contract_checks.CHECKS, *accuracy_checks.CHECKS):
+    other = accuracy.check_order if sampler.stochastic else accuracy.check_moments
+    for check in (*contract.CHECKS, *accuracy.CHECKS):
         if check is not other:
             yield check.__name__, check
 

@@ -1,11 +1,14 @@
-"""Strict and quiet: no network, one thread a process."""
+"""Strict and repeatable: no network, one thread a process, the same examples every time."""
 
 import socket
 
+import hypothesis
 import pytest
 import torch
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)
+hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

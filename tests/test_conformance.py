@@ -4,7 +4,8 @@ import dataclasses
 from typing import ClassVar
 
 import pytest
-from sigmabench.samplers import Euler, EulerAncestral, Heun, accuracy_checks
+from sigmabench.samplers import Euler, EulerAncestral, Heun
+from sigmabench.samplers.conformance import accuracy
 from sigmabench.samplers.testing import check_sampler, parametrize
 
 
@@ -37,7 +38,7 @@ class EulerWithUncond:
 
 def test_an_error_message_says_which_settings_the_sampler_had():
     with pytest.raises(AssertionError, match=r"^EulerAncestral\(s_noise=2.0\): "):
-        accuracy_checks.check_moments(EulerAncestral(s_noise=2.0))
+        accuracy.check_moments(EulerAncestral(s_noise=2.0))
 
 
 def test_check_sampler_lists_every_failure_with_the_name_of_its_check():

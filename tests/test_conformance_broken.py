@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import pytest
 import torch
-from sigmabench.samplers import Euler, EulerAncestral, Heun, accuracy_checks, contract_checks
+from sigmabench.samplers import Euler, EulerAncestral, Heun
 from sigmabench.samplers.bridge import bridge
+from sigmabench.samplers.conformance import accuracy, contract
+from sigmabench.samplers.conformance.trial import label
 from sigmabench.samplers.testing import checks
-from sigmabench.samplers.trial import label
 
 
 class Declared:
@@ -342,5 +343,5 @@ def test_a_broken_sampler_fails_the_check_made_for_it(sampler, check, message):
 
 
 def test_every_check_is_failed_by_some_broken_sampler():
-    everything = {check.__name__ for check in (*accuracy_checks.CHECKS, *contract_checks.CHECKS)}
+    everything = {check.__name__ for check in (*accuracy.CHECKS, *contract.CHECKS)}
     assert everything == {check for _, check, _ in BROKEN}

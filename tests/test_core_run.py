@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 from sigmabench.samplers import DDIM, DPMpp2M, DPMpp2MSDE, Euler, EulerAncestral, Heun
-from sigmabench.samplers.convergence import jagged_path, pure_noise_path
+from sigmabench.samplers.conformance.convergence import jagged_path, pure_noise_path
 from sigmabench.samplers.guidance import CFG
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler
 from sigmabench.samplers import DDIM, DDPM, Euler, Level, Path
-from sigmabench.samplers.convergence import moment_error, normal_quantiles, slope
+from sigmabench.samplers.conformance.convergence import moment_error, normal_quantiles, slope
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
 from sigmabench.samplers.run import sample

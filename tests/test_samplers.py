@@ -4,7 +4,7 @@ import pytest
 import torch
 from sigmabench.samplers import DDIM, DDPM, DPMpp2M, DPMpp2MSDE, Euler, EulerAncestral, Heun, Level, Path
 from sigmabench.samplers.bridge import ancestral_std, bridge
-from sigmabench.samplers.convergence import SCALES, jagged_path, output_moments, pure_noise_path
+from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, output_moments, pure_noise_path
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN

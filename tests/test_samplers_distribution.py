@@ -9,11 +9,11 @@ import math
 import pytest
 import torch
 from sigmabench.samplers import DDIM, DDPM, DPMpp2MSDE, EulerAncestral, Path
-from sigmabench.samplers.convergence import slope
+from sigmabench.samplers.conformance.convergence import slope
+from sigmabench.samplers.conformance.trial import walk
 from sigmabench.samplers.level import variance_preserving
 from sigmabench.samplers.problems import BIMODAL
 from sigmabench.samplers.testing import label
-from sigmabench.samplers.trial import walk
 
 GRID = torch.linspace(-4, 4, 100, dtype=torch.float64)
 DX = (GRID[1] - GRID[0]).item()

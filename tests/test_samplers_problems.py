@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from sigmabench.samplers import Level
-from sigmabench.samplers.convergence import SCALES, normal_quantiles, slope
+from sigmabench.samplers.conformance.convergence import SCALES, normal_quantiles, slope
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN, Mixture
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from ..level import CLEAN, PURE_NOISE, Level
+from ..path import Path
+from ..problems import BIMODAL, GAUSSIAN
+from ..protocols import Sampler
 from .convergence import SCALES, jagged_path, moment_error, pure_noise_path, slope, trajectory_error
-from .level import CLEAN, PURE_NOISE, Level
-from .path import Path
-from .problems import BIMODAL, GAUSSIAN
-from .protocols import Sampler
 from .trial import Watched, distance, noise_for, normal_quantiles, require, walk
 
 STEPS = (20, 40, 80)

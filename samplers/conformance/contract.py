@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..level import CLEAN, Level
+from ..noise import SeededNoise, no_noise
+from ..path import Path
+from ..problems import BIMODAL
+from ..protocols import Run, Sampler
+from ..run import start
 from .convergence import OneHot, jagged_path, pure_noise_path
-from .level import CLEAN, Level
-from .noise import SeededNoise, no_noise
-from .path import Path
-from .problems import BIMODAL
-from .protocols import Run, Sampler
-from .run import start
 from .trial import Watched, distance, noise_for, normal_quantiles, reply_of, require, walk
 
 

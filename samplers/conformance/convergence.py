@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .level import CLEAN, PURE_NOISE, Level, variance_preserving
-from .path import Path
-from .problems import GAUSSIAN, Mixture
-from .protocols import Sampler
+from ..level import CLEAN, PURE_NOISE, Level, variance_preserving
+from ..path import Path
+from ..problems import GAUSSIAN, Mixture
+from ..protocols import Sampler
 from .trial import normal_quantiles, walk
 
 SCALES: dict[str, Callable[[float], Level]] = {

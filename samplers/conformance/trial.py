@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .level import Level
-from .noise import SeededNoise, no_noise
-from .path import Path
-from .protocols import Denoiser, Noise, Sampler
-from .run import start
+from ..level import Level
+from ..noise import SeededNoise, no_noise
+from ..path import Path
+from ..protocols import Denoiser, Noise, Sampler
+from ..run import start
 
 
 def walk(
