@@ -45,6 +45,7 @@ def describe_entry(entry: Entry) -> dict[str, Any]:
         },
         "summary": entry.summary,
         "reference": reference[0].rstrip(".,;)") if reference else "",
+        "aliases": list(entry.aliases),
         "plugin": f"{entry.plugin} {entry.version}".strip(),
     }
     if entry.kind == "sampler":
@@ -65,7 +66,8 @@ def _table(kind: str, rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         settings = "\n".join(f"{name}={value['default']}" for name, value in row["settings"].items())
         cost = [str(row["order"]), str(row["evaluations"]), "yes" if row["stochastic"] else ""] if sampler else []
-        table.add_row(row["name"], settings, *cost, row["summary"], row["reference"])
+        also = f"Also: {', '.join(row['aliases'])}." if row["aliases"] else ""
+        table.add_row(row["name"], settings, *cost, f"{row['summary']} {also}".strip(), row["reference"])
     return table
 
 

@@ -34,6 +34,11 @@ class Entry:
     version: str
 
     @property
+    def aliases(self) -> tuple[str, ...]:
+        """Names by which other hosts know it, such as ``DPMSolverMultistepScheduler``."""
+        return getattr(self.cls, "aliases", ())
+
+    @property
     def summary(self) -> str:
         """The first sentence of its documentation."""
         return (self.cls.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
@@ -57,6 +62,9 @@ def find(kind: str, name: str) -> Entry:
     entries = catalogue(kind)
     if name in entries:
         return entries[name]
+    for entry in entries.values():
+        if name in entry.aliases:
+            return entry
     near = difflib.get_close_matches(name, entries, n=3)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     raise UnknownName(f"unknown {kind} {name!r}{hint} Known: {', '.join(entries)}")
@@ -148,15 +156,22 @@ def _collect(kind: str) -> dict[str, Entry]:
 
         def register(name: str, cls: type, plugin: str = plugin, version: str = version) -> None:
             check_entry(kind, name, cls, plugin)
-            if name in entries:
-                raise PluginError(
-                    f"{kind} {name!r} is registered by both {entries[name].plugin!r} and {plugin!r}; "
-                    "rename one or uninstall its package"
-                )
-            entries[name] = Entry(kind, name, cls, plugin, version)
+            entry = Entry(kind, name, cls, plugin, version)
+            _refuse_duplicates(entries, entry)
+            entries[name] = entry
 
         implementation.function(register)
     return entries
+
+
+def _refuse_duplicates(entries: Mapping[str, Entry], entry: Entry) -> None:
+    for known in entries.values():
+        shared = {known.name, *known.aliases} & {entry.name, *entry.aliases}
+        if shared:
+            raise PluginError(
+                f"{entry.kind} {min(shared)!r} is registered by both {known.plugin!r} and {entry.plugin!r}; "
+                "rename one or uninstall its package"
+            )
 
 
 def refresh() -> None:

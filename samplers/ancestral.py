@@ -36,6 +36,7 @@ class EulerAncestral:
     stochastic: ClassVar[bool] = True
     evaluations: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("sample_euler_ancestral", "EulerAncestralDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:
@@ -61,6 +62,7 @@ class DDIM:
     stochastic: ClassVar[bool] = True
     evaluations: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("DDIMScheduler",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:
@@ -87,6 +89,7 @@ class DDPM:
     stochastic: ClassVar[bool] = True
     evaluations: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("DDPMScheduler", "sample_ddpm")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

@@ -27,6 +27,7 @@ class Euler:
     stochastic: ClassVar[bool] = False
     evaluations: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("sample_euler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

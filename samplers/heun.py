@@ -28,6 +28,7 @@ class Heun:
     stochastic: ClassVar[bool] = False
     evaluations: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("sample_heun", "HeunDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

@@ -28,6 +28,7 @@ class DPMpp2M:
     stochastic: ClassVar[bool] = False
     evaluations: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("sample_dpmpp_2m", "DPMSolverMultistepScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         last = None

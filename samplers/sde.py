@@ -33,6 +33,7 @@ class DPMpp2MSDE:
     stochastic: ClassVar[bool] = True
     evaluations: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("sample_dpmpp_2m_sde",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         last = None

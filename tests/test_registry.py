@@ -59,6 +59,22 @@ def test_a_duplicate_name_is_an_error_that_names_both_plugins(stranger):
         registry.catalogue("sampler")
 
 
+def test_an_alias_finds_the_plugin_and_its_own_name_stays_the_text(stranger):
+    cls = good_sampler()
+    cls.aliases = ("StillScheduler",)
+    stranger(register_samplers=lambda register: register("still", cls))
+    built = registry.build("sampler", "StillScheduler(pull=0.25)")
+    assert registry.describe("sampler", built) == "still(pull=0.25)"
+
+
+def test_an_alias_that_is_taken_is_an_error_that_names_both_plugins(stranger):
+    cls = good_sampler()
+    cls.aliases = ("euler",)
+    stranger(register_samplers=lambda register: register("still", cls))
+    with pytest.raises(PluginError, match="'euler' is registered by both 'builtin' and 'stranger'"):
+        registry.catalogue("sampler")
+
+
 def not_frozen():
     return dataclasses.make_dataclass("Melting", [("a", int, 1)])
 
