@@ -2,7 +2,8 @@
 
 A ten-class classifier in the manner of airbench (arXiv 2404.00498): a frozen 2x2 whitening convolution, three blocks
 conv-pool-norm-GELU-conv-norm-GELU, channel means, a linear head. The features are the 256 channel means before the
-head. Trained on this project's data, so a distance between such features is not FID, and its name says so.
+head, averaged over an image and its mirror image. Trained on this project's data, so a distance between such
+features is not FID, and its name says so.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class FeatureNet(nn.Module):
         self.head = nn.Linear(widths[-1], 10)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """In evaluation the mean over an image and its mirror image, so that both have the same features."""
+        features = self._view(pixels)
+        return features if self.training else (features + self._view(pixels.flip(-1))) / 2
+
+    def _view(self, pixels: torch.Tensor) -> torch.Tensor:
         x = F.gelu(self.whiten(normalise(pixels, self.mean, self.std)), approximate="tanh")
         return self.blocks(x).float().mean(dim=(2, 3))
 
