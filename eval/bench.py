@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from ..plugins.registry import build
-from ..samplers.level import Level
 from ..samplers.run import sample
 from .provenance import device_name, versions
 
@@ -68,7 +67,7 @@ def ours(method: str) -> Prepare:
     levels = build("spacing", "karras")(build("schedule", "scaled_linear"), STEPS)
     x = torch.randn(1, 3, 32, 32)
 
-    def denoiser(x: torch.Tensor, level: Level) -> torch.Tensor:
+    def denoiser(x: torch.Tensor, level: object) -> torch.Tensor:
         return x
 
     return lambda: lambda: sample(sampler, denoiser, x, levels)

@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..reports.atomic import replace
 from .cells import Cell
 from .errors import UsageError
 from .protocols import Observations
@@ -156,16 +156,7 @@ def intact(path: Path) -> frozenset[str]:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that it appears whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace(path, lambda part: part.write_bytes(data))
 
 
 def _digest(arrays: Mapping[str, Any]) -> str:

@@ -663,3 +663,17 @@ def test_samples_that_do_not_match_the_prompts_are_refused(small):
         page(small, prompts=("a", "b"), samples=images(small, 3))
     with pytest.raises(ValueError, match="uint8 with shape"):
         sample_grid.picture(np.zeros((3, 4, 4)))
+
+
+def test_the_contact_sheet_shows_the_recommended_sampler_by_steps_with_exact_pixels(tmp_path):
+    from PIL import Image
+
+    from sigmabench.reports.contact_sheet import GAP, LABEL, TILE, write_contact_sheet
+
+    few, many, other = row(FD, 30.0, steps=5, nfe=5.0), row(FD, 10.0, steps=10), row(FD, 50.0, sampler="heun")
+    shades = {few["cell"]: 10, many["cell"]: 200, other["cell"]: 90}
+    samples = {cell: np.full((3, 3, 32, 32), shade, np.uint8) for cell, shade in shades.items()}
+    path = write_contact_sheet(tmp_path, frame(few, many, other), samples)
+    sheet = np.asarray(Image.open(path))
+    assert sheet.shape == (2 * (TILE + GAP) + GAP, LABEL + 3 * (TILE + GAP), 3)
+    assert [sheet[GAP + i * (TILE + GAP) + 5, LABEL + 5, 0] for i in range(2)] == [10, 200]
