@@ -34,6 +34,18 @@ def register_spacings(register: Register) -> None:
     register("trailing", spacings.Trailing)
     register("leading", spacings.Leading)
     register("linspace", spacings.Linspace)
+    register("simple", spacings.Simple)
+    register("sgm_uniform", spacings.SGMUniform)
+    register("ddim_uniform", spacings.DDIMUniform)
+    register("sd_turbo", spacings.SDTurbo)
+    register("polyexponential", spacings.PolyExponential)
+    register("vp", spacings.VP)
+    register("kl_optimal", spacings.KLOptimal)
+    register("laplace", spacings.Laplace)
+    register("beta", spacings.Beta)
+    register("linear_quadratic", spacings.LinearQuadratic)
+    register("ltxv", spacings.LTXV)
+    register("ays", spacings.AYS)
 
 
 @hookimpl

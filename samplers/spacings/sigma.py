@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from ..level import CLEAN, Level
 from ..settings import setting, settings
+from .spread import spread
 
 if TYPE_CHECKING:
+    from ..level import Level
     from ..protocols import NoiseSchedule
 
 
@@ -25,11 +25,14 @@ class Karras:
     rho: float = setting(7.0, low=0.1, high=100.0, help="larger spends more steps at low noise")
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
     sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
+    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_karras", "use_karras_sigmas")
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
-        return _spread(
-            schedule, steps, self.sigma_min, self.sigma_max, lambda s: s ** (1 / self.rho), lambda v: v**self.rho
-        )
+        return spread(schedule, steps, self.sigma_min, self.sigma_max, self._curve)
+
+    def _curve(self, high: float, low: float, position: float) -> float:
+        first, last = high ** (1 / self.rho), low ** (1 / self.rho)
+        return (first + position * (last - first)) ** self.rho
 
 
 @settings
@@ -41,34 +44,55 @@ class Exponential:
 
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
     sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
+    aliases: ClassVar[tuple[str, ...]] = (
+        "uniform_logsnr", "get_sigmas_exponential", "use_exponential_sigmas", "use_lu_lambdas"
+    )  # fmt: skip
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
-        return _spread(schedule, steps, self.sigma_min, self.sigma_max, math.log, math.exp)
+        return spread(schedule, steps, self.sigma_min, self.sigma_max, PolyExponential()._curve)
 
 
-def _spread(
-    schedule: NoiseSchedule,
-    steps: int,
-    sigma_min: float | None,
-    sigma_max: float | None,
-    warp: Callable[[float], float],
-    unwarp: Callable[[float], float],
-) -> list[Level]:
-    """steps + 1 levels, equally spaced in warp(sigma/alpha) between the ends, then clean."""
-    if steps < 1:
-        raise ValueError(f"steps = {steps}: must be at least 1")
-    top = schedule.level(1.0)
-    head = [] if top.alpha else [top]
-    if head and not sigma_max:
-        raise ValueError(
-            "this schedule ends at alpha = 0, an infinite sigma/alpha: give sigma_max, the first finite one (as 80), "
-            "or use trailing or linspace spacing"
-        )
-    high = sigma_max or top.ve_sigma
-    low = sigma_min or schedule.level(1 / schedule.timesteps).ve_sigma
-    if low >= high:
-        raise ValueError(f"sigma_min = {low:g} must be below sigma_max = {high:g}")
-    count = steps - len(head)
-    stride = (warp(low) - warp(high)) / max(count - 1, 1)
-    sigmas = [high] + [unwarp(warp(high) + i * stride) for i in range(1, count)]
-    return head + [schedule.project(Level(1.0, sigma)) for sigma in sigmas[:count]] + [CLEAN]
+@settings
+class PolyExponential:
+    """log sigma_i = log sigma_min + (1 - i/(steps-1))^rho * (log sigma_max - log sigma_min), then clean.
+
+    ``exponential`` is rho = 1. The ends are those of ``karras``.
+    https://github.com/crowsonkb/k-diffusion, ``get_sigmas_polyexponential``.
+    """
+
+    rho: float = setting(1.0, low=0.1, high=100.0, help="larger spends more steps at low noise")
+    sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
+    sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
+    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_polyexponential",)
+
+    def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
+        return spread(schedule, steps, self.sigma_min, self.sigma_max, self._curve)
+
+    def _curve(self, high: float, low: float, position: float) -> float:
+        return math.exp(math.log(low) + (1 - position) ** self.rho * (math.log(high) - math.log(low)))
+
+
+@settings
+class VP:
+    """t linear in log(1 + sigma^2) = beta_d t^2 / 2 + beta_min t, from sigma_max to sigma_min; then clean.
+
+    Uniform in the time of the variance preserving SDE. The ends are those of ``karras``; k-diffusion's
+    ``get_sigmas_vp`` is sigma_max = 152.17 and sigma_min = 0.01049. Song et al. 2020, arXiv:2011.13456, appendix C.
+    """
+
+    beta_d: float = setting(19.9, low=0.01, high=1000.0, help="slope of beta(t)")
+    beta_min: float = setting(0.1, low=1e-6, high=1000.0, help="beta(0)")
+    sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
+    sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
+    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_vp",)
+
+    def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
+        return spread(schedule, steps, self.sigma_min, self.sigma_max, self._curve)
+
+    def _curve(self, high: float, low: float, position: float) -> float:
+        t = self._time(high) + position * (self._time(low) - self._time(high))
+        return math.sqrt(math.expm1(t * (self.beta_d * t / 2 + self.beta_min)))
+
+    def _time(self, sigma: float) -> float:
+        log = math.log1p(sigma**2)
+        return 2 * log / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * log))
