@@ -49,7 +49,8 @@ def describe_entry(entry: Entry) -> dict[str, Any]:
         "plugin": f"{entry.plugin} {entry.version}".strip(),
     }
     if entry.kind == "sampler":
-        row |= {"order": cls.order, "evaluations": cls.evaluations, "stochastic": cls.stochastic}  # type: ignore[attr-defined]
+        default = cls()  # the order and the cost of some methods depend on their settings
+        row |= {"order": default.order, "evaluations": default.evaluations, "stochastic": default.stochastic}
     return row
 
 

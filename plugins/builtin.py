@@ -16,6 +16,15 @@ def register_samplers(register: Register) -> None:
     register("dpmpp_2m_sde", samplers.DPMpp2MSDE)
     register("ddim", samplers.DDIM)
     register("ddpm", samplers.DDPM)
+    register("dpm_2", samplers.DPM2)
+    register("dpm_solver_3", samplers.DPMSolver3)
+    register("dpmpp_2s", samplers.DPMpp2S)
+    register("dpmpp_3s", samplers.DPMpp3S)
+    register("res_2s", samplers.RES2S)
+    register("res_3s", samplers.RES3S)
+    register("etdrk4", samplers.ETDRK4)
+    register("krogstad", samplers.Krogstad)
+    register("runge_kutta", samplers.RungeKutta)
 
 
 @hookimpl

@@ -37,12 +37,24 @@ class Noise(Protocol):
 class Sampler(Protocol):
     """A numerical method. Frozen settings; each call starts a fresh run."""
 
-    order: ClassVar[int]
-    """Order of convergence: of the trajectory, or for a stochastic method of the distribution (weak order)."""
+    @property
+    def order(self) -> int:
+        """Order of convergence: of the trajectory, or for a stochastic method of the distribution (weak order).
+
+        A class attribute, or a property where it depends on the settings; so is ``evaluations``.
+        """
+        ...
+
+    @property
+    def evaluations(self) -> int:
+        """Model evaluations a step; a first step from alpha = 0 and a last step to sigma = 0 take one.
+
+        A multistep method that starts with single steps declares what they take beyond that as ``start_evaluations``.
+        """
+        ...
+
     stochastic: ClassVar[bool]
     """Whether a run may ask for noise."""
-    evaluations: ClassVar[int]
-    """Model evaluations a step; a first step from alpha = 0 and a last step to sigma = 0 take one."""
     needs: ClassVar[tuple[str, ...]]
     """Branch predictions wanted beside x0, such as ``("uncond",)``; the host sends them after x0."""
 

@@ -9,7 +9,7 @@ from pathlib import Path as File
 
 import pytest
 import torch
-from sigmabench.samplers import DPMpp2M, DPMpp2MSDE, Euler, EulerAncestral, Heun, Level
+from sigmabench.samplers import DPM2, DPMpp2M, DPMpp2MSDE, DPMpp2S, Euler, EulerAncestral, Heun, Level
 from sigmabench.samplers.bridge import ancestral_std
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL
@@ -47,6 +47,8 @@ PATHS = {
 PAIRS = {
     "euler": (Euler(), "sample_euler", {}),
     "heun": (Heun(), "sample_heun", {}),
+    "dpm_2": (DPM2(), "sample_dpm_2", {}),
+    "dpmpp_2s": (DPMpp2S(), "sample_dpmpp_2s_ancestral", {"eta": 0.0}),
     "dpmpp_2m": (DPMpp2M(), "sample_dpmpp_2m", {}),
     "euler_ancestral": (EulerAncestral(), "sample_euler_ancestral", {}),
     "euler_ancestral eta": (
@@ -74,6 +76,8 @@ def test_a_sampler_equals_k_diffusions(sampling, ours, theirs, options, sigmas):
     if ours.stochastic:
         draw = SeededNoise(seeds, shape, dtype=torch.float64)
         options = {**options, "noise_sampler": lambda s, t: draw(s, t)}
+    elif "eta" in options:
+        options = {**options, "noise_sampler": lambda s, t: x * 0}
 
     def model(x, sigma):
         return BIMODAL(x, [Level(1.0, value) for value in sigma.tolist()])

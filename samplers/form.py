@@ -1,0 +1,78 @@
+"""What a solver takes to be smooth, and in which variable: three forms of one differential equation.
+
+With y = x / alpha and k = sigma / alpha = e^-lambda, the probability-flow ODE (arXiv:2011.13456) is each of
+
+    dy = eps dk                          NOISE           eps in k, the form of Runge-Kutta and Adams methods
+    dy = -e^-lambda eps dlambda          NOISE_LOG_SNR   eps in lambda, arXiv:2206.00927 eq. 3.4
+    d(y / k) = e^lambda x0 dlambda       DATA            x0 in lambda, arXiv:2211.01095 eq. 8
+
+A step replaces eps or x0 by a weighted mean of predictions, whose weights add to 1, and is then exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from .bridge import bridge
+from .level import Level, between
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Form(NamedTuple):
+    """A quantity that is interpolated, the variable it is interpolated in, and the weight that variable brings.
+
+    Attributes:
+        value: (x, x0, level) to the quantity.
+        move: (x, mean quantity, s, t) to x at t. Needs alpha > 0 at s unless it is the bridge.
+        variable: of a level with alpha > 0 and sigma > 0.
+        half_logsnr: log(alpha / sigma) from the variable.
+        exponent: of the weight e^(-exponent * variable) under the integral.
+    """
+
+    value: Callable[[Tensor, Tensor, Level], Tensor]
+    move: Callable[[Tensor, Tensor, Level, Level], Tensor]
+    variable: Callable[[Level], float]
+    half_logsnr: Callable[[float], float]
+    exponent: float
+
+    def level(self, s: Level, t: Level, share: float) -> Level:
+        """The level that lies that share of the way from s to t in the variable."""
+        start, end = self.variable(s), self.variable(t)
+        return t if share == 1 else between(s, t, self.half_logsnr(start + share * (end - start)))
+
+
+def noise_of(x: Tensor, x0: Tensor, level: Level) -> Tensor:
+    """eps = (x - alpha x0) / sigma."""
+    return (x - x0 * level.alpha).div_(level.sigma)
+
+
+def follow(x: Tensor, eps: Tensor, s: Level, t: Level) -> Tensor:
+    """x_t = alpha_t / alpha_s x + (sigma_t - sigma_s alpha_t / alpha_s) eps: Euler's step along eps, alpha_s > 0."""
+    ratio = t.alpha / s.alpha
+    return (x * ratio).add_(eps, alpha=t.sigma - s.sigma * ratio)
+
+
+def mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """sum of weights * values, a new tensor."""
+    total = values[0] * weights[0]
+    for value, weight in zip(values[1:], weights[1:], strict=True):
+        if weight:
+            total.add_(value, alpha=weight)
+    return total
+
+
+def _x0(x: Tensor, x0: Tensor, level: Level) -> Tensor:
+    return x0
+
+
+def _half_logsnr(level: Level) -> float:
+    return level.half_logsnr
+
+
+NOISE = Form(noise_of, follow, lambda level: level.ve_sigma, lambda k: -math.log(k), 0.0)
+NOISE_LOG_SNR = Form(noise_of, follow, _half_logsnr, float, 1.0)
+DATA = Form(_x0, bridge, _half_logsnr, float, -1.0)

@@ -1,0 +1,248 @@
+"""Single-step methods: the kit on each, order conditions of the tableaux, and equality with other implementations."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+from diffusers import DPMSolverSinglestepScheduler, KDPM2DiscreteScheduler
+from sigmabench.samplers import (
+    DPM2,
+    ETDRK4,
+    RES2S,
+    RES3S,
+    DPMpp2S,
+    DPMpp3S,
+    DPMSolver3,
+    Euler,
+    Krogstad,
+    Level,
+    RungeKutta,
+)
+from sigmabench.samplers.conformance.convergence import SCALES, jagged_path
+from sigmabench.samplers.form import DATA, NOISE, NOISE_LOG_SNR
+from sigmabench.samplers.level import CLEAN
+from sigmabench.samplers.noise import SeededNoise
+from sigmabench.samplers.phi import moment, phi
+from sigmabench.samplers.problems import BIMODAL
+from sigmabench.samplers.run import sample
+from sigmabench.samplers.runge_kutta import METHODS
+from sigmabench.samplers.testing import parametrize
+
+SAMPLERS = [
+    DPM2(),
+    DPM2(r=0.3),
+    DPMSolver3(),
+    DPMpp2S(),
+    DPMpp2S(r=1.0),
+    DPMpp3S(),
+    RES2S(),
+    RES2S(c2=1.0),
+    RES3S(),
+    ETDRK4(),
+    Krogstad(),
+    *(RungeKutta(method) for method in METHODS),
+]
+EXPECTED = {
+    "RungeKutta(method=dormand_prince)": {
+        "check_order": "its fifth-order error is so small that order 6 is seen until rounding takes over"
+    }
+}
+
+
+@parametrize(SAMPLERS, EXPECTED)
+def test_a_single_step_method_satisfies_the_kit(check):
+    check()
+
+
+@pytest.mark.parametrize("z", [-300.0, -7.0, -2.0, -1.9, -1e-3, 0.0, 1e-9, 0.5, 1.999, 2.0, 6.0])
+def test_phi_is_its_series(z):
+    for k in (1, 2, 3, 4):
+        if z < -20:
+            expected = _phi_without_exponential(k, z)
+        else:
+            exact = Fraction(z)
+            expected = float(sum(exact**n / math.factorial(n + k) for n in range(60)))
+        assert phi(k, z) == pytest.approx(expected, rel=1e-13)
+
+
+def _phi_without_exponential(k, z):
+    """phi_k(z) = (e^z - sum_(i<k) z^i / i!) / z^k with e^z = 0."""
+    exact = Fraction(z)
+    return float(-sum(exact**i / math.factorial(i) for i in range(k)) / exact**k)
+
+
+def test_moments_are_those_of_the_weight():
+    tau = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+    for z in (-3.0, 0.0, 1.5):
+        weight = torch.exp((1 - tau) * z)
+        for i in range(4):
+            assert moment(i, z) == pytest.approx(((weight * tau**i).sum() / weight.sum()).item(), rel=1e-9)
+
+
+def trees(order):
+    """Rooted trees with that many nodes, as sorted tuples of subtrees: the order conditions of Runge-Kutta methods."""
+    if order == 1:
+        return [()]
+    found = set()
+    for sizes in _partitions(order - 1, order - 1):
+        for children in itertools.product(*(trees(size) for size in sizes)):
+            found.add(tuple(sorted(children)))
+    return sorted(found)
+
+
+def _partitions(total, largest):
+    if not total:
+        yield ()
+    for first in range(min(total, largest), 0, -1):
+        for rest in _partitions(total - first, first):
+            yield (first, *rest)
+
+
+def size(tree):
+    return 1 + sum(map(size, tree))
+
+
+def density(tree):
+    return size(tree) * math.prod(map(density, tree))
+
+
+def full_matrix(tableau):
+    """a and b with their first columns, from shares of the step and weights that leave the first one out."""
+    rows = [(), (), *tableau.rows(0.0)]
+    shares = [0.0, *tableau.shares, 1.0]
+    full = [[share * w for w in (1 - sum(row), *row)] for share, row in zip(shares, rows, strict=True)]
+    stages = len(tableau.shares) + 1
+    padded = [torch.tensor(row + [0.0] * (stages - len(row)), dtype=torch.float64) for row in full]
+    return torch.stack(padded[:-1]), padded[-1]
+
+
+def elementary_weight(a, tree):
+    """Per stage: the product over the children of a @ their weights."""
+    result = torch.ones(len(a), dtype=a.dtype)
+    for child in tree:
+        result = result * (a @ elementary_weight(a, child))
+    return result
+
+
+def residual(tableau, order):
+    """Largest violation of Butcher's conditions b . Phi(tree) = 1 / density(tree) for trees of that order."""
+    a, b = full_matrix(tableau)
+    return max(abs((b @ elementary_weight(a, tree)).item() - 1 / density(tree)) for tree in trees(order))
+
+
+def test_there_are_as_many_trees_as_butcher_counted():
+    assert [len(trees(order)) for order in (1, 2, 3, 4, 5, 6)] == [1, 1, 2, 4, 9, 20]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_tableau_satisfies_all_conditions_of_its_order_and_not_of_the_next(method):
+    order, tableau = METHODS[method]
+    assert max(residual(tableau, i) for i in range(1, order + 1)) < 1e-14
+    assert residual(tableau, order + 1) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("sampler", "form", "degree"),
+    [
+        (RES2S(), DATA, 1),
+        (RES2S(c2=0.7), DATA, 1),
+        (RES3S(), DATA, 1),
+        (ETDRK4(), DATA, 2),
+        (Krogstad(), DATA, 2),
+        (DPMpp2S(), DATA, 0),
+        (DPMpp3S(), DATA, 1),
+        (DPMSolver3(), NOISE_LOG_SNR, 1),
+        (DPM2(), NOISE_LOG_SNR, 0),
+        *((RungeKutta(method), NOISE, METHODS[method].order - 1) for method in METHODS),
+    ],
+    ids=repr,
+)
+def test_one_long_step_is_exact_for_polynomials(sampler, form, degree):
+    """x0 or eps given as a power of the method's own variable, whatever x: the integral is known."""
+    s, t, power = Level(0.5, 2.0), Level(0.9, 0.4), degree
+    start, end = form.variable(s), form.variable(t)
+
+    def quantity(level):
+        return ((form.variable(level) - start) / (end - start)) ** power
+
+    def denoiser(x, level):
+        value = torch.full_like(x, quantity(level))
+        return value if form is DATA else (x - level.sigma * value) / level.alpha
+
+    x = torch.tensor([0.3, -1.2], dtype=torch.float64)
+    exact = torch.full_like(x, moment(power, form.exponent * (end - start)))
+    assert torch.allclose(sample(sampler, denoiser, x, [s, t]), form.move(x, exact, s, t), rtol=1e-12, atol=1e-13)
+
+
+def test_dpm_2_is_the_midpoint_rule_with_a_geometric_middle():
+    s, t = Level(1.0, 4.0), Level(1.0, 1.0)
+    x = torch.tensor([3.0, -0.5], dtype=torch.float64)
+    eps = (x - BIMODAL(x, s)) / 4
+    middle = x - 2 * eps
+    expected = x - 3 * (middle - BIMODAL(middle, Level(1.0, 2.0))) / 2
+    assert torch.allclose(sample(DPM2(), BIMODAL, x, [s, t]), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_stages_stay_between_the_levels_of_the_path(scale):
+    seen = []
+
+    def watched(x, level):
+        seen.append(level)
+        return BIMODAL(x, level)
+
+    path = jagged_path(scale, 5)
+    for sampler in SAMPLERS:
+        sample(sampler, watched, torch.zeros(2, dtype=torch.float64), path)
+    first, last = path.levels[0], path.levels[-1]
+    assert all(last.ve_sigma * (1 - 1e-12) <= level.ve_sigma <= first.ve_sigma * (1 + 1e-12) for level in seen)
+
+
+SEEDS, SHAPE = (1, 2), (3, 4, 4)
+SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+def start(scale=1.0):
+    return SeededNoise(SEEDS, SHAPE, dtype=torch.float64).initial() * scale
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+def test_dpm_2_equals_diffusers_kdpm2():
+    theirs = KDPM2DiscreteScheduler(**SD, timestep_spacing="trailing")
+    theirs.set_timesteps(20)
+    sigmas, inner = theirs.sigmas.tolist(), theirs.sigmas_interpol.tolist()  # all but the first twice, 0 at the end
+    levels = [Level(1.0, sigma) for sigma in (sigmas[0], *sigmas[1:40:2])]
+    x = start(levels[0].sigma)
+    for i, t in enumerate(theirs.timesteps):
+        level = Level(1.0, inner[i] if i % 2 else sigmas[i])
+        theirs.scale_model_input(x, t)
+        x = theirs.step((x - BIMODAL(x, level)) / level.sigma, t, x).prev_sample
+    assert levels[-1] == CLEAN
+    assert torch.allclose(sample(DPM2(), BIMODAL, start(levels[0].sigma), levels), x.double(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+@pytest.mark.parametrize(("algorithm", "ours"), [("dpmsolver++", DPMpp2S()), ("dpmsolver", DPM2())])
+def test_second_order_equals_diffusers_dpm_solver_singlestep(algorithm, ours):
+    """On sigmas equally spaced in their logarithm every second one of theirs is our inner level."""
+    end = "zero" if algorithm == "dpmsolver++" else "sigma_min"
+    theirs = DPMSolverSinglestepScheduler(
+        **SD, algorithm_type=algorithm, use_exponential_sigmas=True, solver_order=2, final_sigmas_type=end
+    )
+    theirs.set_timesteps(13)
+    norms = [math.hypot(1, sigma) for sigma in theirs.sigmas.tolist()]
+    levels = [Level(1 / norm, sigma / norm) for norm, sigma in zip(norms, theirs.sigmas.tolist(), strict=True)]
+    x = start()
+    for t, level in zip(theirs.timesteps[:12], levels, strict=False):
+        x = theirs.step((x - level.alpha * BIMODAL(x, level)) / level.sigma, t, x).prev_sample
+    assert torch.allclose(sample(ours, BIMODAL, start(), levels[:13:2]), x.double(), rtol=2e-5, atol=2e-5)
+
+
+def test_infinite_and_clean_ends_take_eulers_step():
+    x = start()
+    for levels in ([Level(0.0, 1.0), Level(0.3, 0.7)], [Level(0.3, 0.7), CLEAN], [Level(0.0, 1.0), CLEAN]):
+        expected = sample(Euler(), BIMODAL, x, levels)
+        for sampler in SAMPLERS:
+            assert torch.equal(sample(sampler, BIMODAL, x, levels), expected)
