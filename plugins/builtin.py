@@ -34,6 +34,18 @@ def register_schedules(register: Register) -> None:
     register("cosine", schedules.Cosine)
     register("flow", schedules.Flow)
     register("zero_terminal_snr", schedules.ZeroTerminalSNR)
+    register("sigmoid", schedules.Sigmoid)
+    register("sigmoid_betas", schedules.SigmoidBetas)
+    register("exp", schedules.Exp)
+    register("laplace", schedules.Laplace)
+    register("vp_sde", schedules.VPSDE)
+    register("trigflow", schedules.TrigFlow)
+    register("ve", schedules.VE)
+    register("edm", schedules.EDM)
+    register("flux_flow", schedules.FluxFlow)
+    register("trained_betas", schedules.TrainedBetas)
+    register("trained_sigmas", schedules.TrainedSigmas)
+    register("snr_shift", schedules.SNRShift)
 
 
 @hookimpl

@@ -148,7 +148,7 @@ def test_dynamic_shifting_takes_the_pipelines_mu():
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
-        ("DDPMScheduler", {**BETAS, "beta_schedule": "sigmoid"}, "'sigmoid'.*'linear', 'scaled_linear'"),
+        ("DDPMScheduler", {**BETAS, "beta_schedule": "cubic"}, "'cubic'.*'linear', 'scaled_linear'"),
         ("DDIMScheduler", {**BETAS, "beta_schedule": "linear", "prediction_type": "score"}, "'score'.*'epsilon'"),
         ("EDMEulerScheduler", {"sigma_data": 0.5}, "EDMEulerScheduler.*sigma_data"),
         ("KarrasVeScheduler", {"sigma_min": 0.02}, "KarrasVeScheduler.*neither betas nor flow"),

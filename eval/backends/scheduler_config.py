@@ -7,28 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...samplers.protocols import NoiseSchedule
-from ...samplers.schedules import Cosine, Flow, Linear, ScaledLinear, ZeroTerminalSNR
-from ...samplers.schedules.table import BetaSchedule
-from ...samplers.settings import setting, settings
+from ...samplers.schedules import (
+    Cosine,
+    Flow,
+    Linear,
+    ScaledLinear,
+    SigmoidBetas,
+    SNRShift,
+    TrainedBetas,
+    ZeroTerminalSNR,
+)
 from .prediction import Prediction, flow_time
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
-UNSUPPORTED = ("sigma_data", "snr_shift_scale", "invert_sigmas", "rescale_betas_snr")
-
-
-@settings
-class TrainedBetas(BetaSchedule):
-    """Betas listed one by one, cleanest first, as in a scheduler config's ``trained_betas``."""
-
-    values: tuple = setting((1e-4, 0.02), help="the variances of the forward steps")
-
-    @property
-    def timesteps(self) -> int:
-        return len(self.values)
-
-    def betas(self) -> list[float]:
-        return list(self.values)
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
+UNSUPPORTED = ("sigma_data", "invert_sigmas", "rescale_betas_snr")
 
 
 def read_scheduler(name: str, config: Mapping[str, Any], mu: float | None = None) -> Prediction:
@@ -53,6 +46,8 @@ def read_scheduler(name: str, config: Mapping[str, Any], mu: float | None = None
     if kind not in PREDICTIONS:
         raise ValueError(f"{name} has prediction_type = {kind!r}: must be one of {_listed(PREDICTIONS)}")
     schedule = _betas(name, config)
+    if config.get("snr_shift_scale"):
+        schedule = SNRShift(schedule, math.sqrt(config["snr_shift_scale"]))
     if config.get("rescale_betas_zero_snr"):
         schedule = ZeroTerminalSNR(schedule)
     return Prediction(PREDICTIONS[kind], schedule)
@@ -66,6 +61,8 @@ def _betas(name: str, config: Mapping[str, Any]) -> NoiseSchedule:
         return Linear(config["beta_start"], config["beta_end"], steps)
     if kind == "scaled_linear":
         return ScaledLinear(config["beta_start"], config["beta_end"], steps)
+    if kind == "sigmoid":
+        return SigmoidBetas(config["beta_start"], config["beta_end"], steps)
     if kind == "squaredcos_cap_v2":
         return Cosine(timesteps=steps)
     raise ValueError(f"{name} has beta_schedule = {kind!r}: must be one of {_listed(BETA_SCHEDULES)}")

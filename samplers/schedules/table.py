@@ -1,4 +1,4 @@
-"""Variance preserving schedules given by the betas of a discrete diffusion process."""
+"""Schedules given by a table of levels, above all the variance preserving ones given by betas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from ..level import CLEAN, Level, variance_preserving
 
@@ -33,13 +33,21 @@ class Table:
     """Levels at t = i / T for i = 1 ... T, and a continuous, exactly invertible curve through them.
 
     log(sigma/alpha) is linear between neighbours, as in k-diffusion. From t = 0, which is clean, to the first entry
-    sigma/alpha is linear.
+    sigma/alpha is linear. Levels are variance preserving.
+
+    Raises:
+        ValueError: for a level that is clean, pure noise or no noisier than the one before, naming its index.
     """
 
-    def __init__(self, betas: Iterable[float]) -> None:
-        abar = accumulate((1.0 - beta for beta in betas), lambda a, b: a * b)
-        self.levels = [Level(math.sqrt(a), math.sqrt(1.0 - a)) for a in abar]
+    def __init__(self, levels: Iterable[Level]) -> None:
+        self.levels = list(levels)
         self.log_sigmas = [-level.half_logsnr for level in self.levels]
+        for i, (clean, noisy) in enumerate(pairwise([-math.inf, *self.log_sigmas])):
+            if not clean < noisy < math.inf:
+                raise ValueError(
+                    f"entry {i} of the noise schedule has sigma/alpha = {math.exp(noisy):g} after {math.exp(clean):g}; "
+                    "they must grow and be finite (for a last entry of pure noise use zero_terminal_snr)"
+                )
         self.first_sigma = self.levels[0].ve_sigma
 
     def level(self, t: float) -> Level:
@@ -66,6 +74,12 @@ class Table:
         return (i + (log_sigma - low) / (high - low)) / len(self.levels)
 
 
+def levels_of(betas: Iterable[float]) -> list[Level]:
+    """The variance preserving levels after each forward step."""
+    abar = accumulate((1.0 - beta for beta in betas), lambda a, b: a * b)
+    return [Level(math.sqrt(a), math.sqrt(1.0 - a)) for a in abar]
+
+
 @lru_cache(maxsize=64)
 def _table(schedule: BetaSchedule) -> Table:
-    return Table(schedule.betas())
+    return Table(levels_of(schedule.betas()))

@@ -20,7 +20,7 @@ class Beta:
 
     T = timesteps of the schedule. Times are neither rounded nor dropped. The quantiles are of time, as in the paper
     and ComfyUI; AUTOMATIC1111 and diffusers take them of sigma, which is another spacing.
-    Lee et al. 2024, arXiv:2407.12173, section 4.
+    Lee et al. 2024, arXiv:2407.12173.
     """
 
     alpha: float = setting(0.6, low=0.3, high=10.0, help="smaller is denser at low noise")

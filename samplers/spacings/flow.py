@@ -17,7 +17,7 @@ class LinearQuadratic:
     """1 - t grows linearly to ``threshold`` in ``linear_steps`` steps, then quadratically, with one slope, to 1.
 
     Small first steps, as the first of a finer linear grid, for video models. t is the schedule's own time.
-    Polyak et al. 2024 (Movie Gen), arXiv:2410.13720, section 3.4.2.
+    Polyak et al. 2024 (Movie Gen), arXiv:2410.13720.
     """
 
     threshold: float = setting(0.025, low=1e-6, high=0.999, help="1 - t at the end of the linear part")

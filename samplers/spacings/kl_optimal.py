@@ -18,7 +18,7 @@ class KLOptimal:
     """atan(sigma/alpha) linear from sigma_max to sigma_min, then clean; pure noise is the angle pi/2, exactly.
 
     It minimises the bound on the Kullback-Leibler divergence where the data are one unit Gaussian.
-    Sabour, Fidler, Kreis 2024, arXiv:2404.14507, section 3.1.
+    Sabour, Fidler, Kreis 2024, arXiv:2404.14507.
     """
 
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
