@@ -25,6 +25,12 @@ def register_samplers(register: Register) -> None:
     register("etdrk4", samplers.ETDRK4)
     register("krogstad", samplers.Krogstad)
     register("runge_kutta", samplers.RungeKutta)
+    register("dpm_2_ancestral", samplers.DPM2Ancestral)
+    register("dpmpp_2s_ancestral", samplers.DPMpp2SAncestral)
+    register("res_multistep_ancestral", samplers.RESMultistepAncestral)
+    register("dpmpp_sde", samplers.DPMppSDE)
+    register("seeds_2", samplers.Seeds2)
+    register("seeds_3", samplers.Seeds3)
 
 
 @hookimpl

@@ -6,6 +6,9 @@ Importing this package does not import torch; ``run`` and ``noise`` do.
 from .ancestral import DDIM as DDIM
 from .ancestral import DDPM as DDPM
 from .ancestral import EulerAncestral as EulerAncestral
+from .ancestral_second_order import DPM2Ancestral as DPM2Ancestral
+from .ancestral_second_order import DPMpp2SAncestral as DPMpp2SAncestral
+from .ancestral_second_order import RESMultistepAncestral as RESMultistepAncestral
 from .bridge import ancestral_std as ancestral_std
 from .bridge import bridge as bridge
 from .dpm_solver import DPM2 as DPM2
@@ -24,5 +27,8 @@ from .multistep import DPMpp2M as DPMpp2M
 from .path import Path as Path
 from .runge_kutta import RungeKutta as RungeKutta
 from .sde import DPMpp2MSDE as DPMpp2MSDE
+from .sde_single_step import DPMppSDE as DPMppSDE
+from .sde_single_step import Seeds2 as Seeds2
+from .sde_single_step import Seeds3 as Seeds3
 from .settings import setting as setting
 from .settings import settings as settings

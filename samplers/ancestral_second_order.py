@@ -1,0 +1,132 @@
+"""Ancestral sampling with second-order steps: an ODE step to a level below t, then fresh noise back up to t.
+
+    u = min(sigma_t, eta * ancestral deviation),    down = (alpha_t, sqrt(sigma_t^2 - u^2)),    x_t = x_down + u * z
+
+Noise on top of a state at ``down`` is exactly a state at t, so the distribution is as accurate as the ODE step. An end
+at alpha = 0 or at sigma = 0 of ``down`` is infinite and takes one first-order step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+from .bridge import ancestral_std, bridge
+from .level import Level, between
+from .reverse_sde import moments
+from .settings import setting, settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .path import Path
+    from .protocols import Noise, Run
+
+
+def lower(t: Level, u: float) -> Level:
+    """The level that becomes t when noise of standard deviation u is added."""
+    return Level(t.alpha, math.sqrt((t.sigma - u) * (t.sigma + u)))
+
+
+@settings
+class DPM2Ancestral:
+    """DPM2 with ancestral noise: the slope at the middle in log-SNR, integrating eps over sigma/alpha.
+
+    x_down/alpha_t = x_s/alpha_s + (k_down - k_s) * eps_middle,    k = sigma/alpha,    x_t = x_down + s_noise * u * z
+
+    DPM-Solver-2's midpoint (Lu et al. 2022, arXiv:2206.00927) in the space of Karras et al. 2022, arXiv:2206.00364;
+    k-diffusion's ``sample_dpm_2_ancestral`` (Crowson 2022).
+    """
+
+    eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is DPM2")
+    s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
+    order: ClassVar[int] = 2
+    stochastic: ClassVar[bool] = True
+    evaluations: ClassVar[int] = 2
+    needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("sample_dpm_2_ancestral", "KDPM2AncestralDiscreteScheduler")
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        for s, t in path:
+            x, x0 = yield x, s
+            u = ancestral_std(s, t, self.eta)
+            down = lower(t, u)
+            if s.alpha and down.sigma:
+                middle = between(s, t, (s.half_logsnr + down.half_logsnr) / 2)
+                x_middle, x0 = yield bridge(x, x0, s, middle), middle
+                eps, scale = (x_middle - x0 * middle.alpha) / middle.sigma, t.alpha / s.alpha
+                x = (x * scale).add_(eps, alpha=down.sigma - s.sigma * scale)
+            else:
+                x = bridge(x, x0, s, down)
+            if u:
+                x = x.add_(noise(s, t), alpha=u * self.s_noise)
+        return x
+
+
+@settings
+class DPMpp2SAncestral:
+    """DPM-Solver++(2S) with ancestral noise: x0 at the middle in log-SNR stands for the step.
+
+    x_t = bridge(x, x0_middle; u) + s_noise * u * z,    middle half way in log(alpha/sigma) from s to ``down``
+
+    Lu et al. 2022, arXiv:2211.01095, Algorithm 1 with r = 1/2; k-diffusion's ``sample_dpmpp_2s_ancestral``.
+    """
+
+    eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is DPM++ 2S")
+    s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
+    order: ClassVar[int] = 2
+    stochastic: ClassVar[bool] = True
+    evaluations: ClassVar[int] = 2
+    needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("sample_dpmpp_2s_ancestral",)
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        for s, t in path:
+            x, x0 = yield x, s
+            u = ancestral_std(s, t, self.eta)
+            down = lower(t, u)
+            if s.alpha and down.sigma:
+                middle = between(s, t, (s.half_logsnr + down.half_logsnr) / 2)
+                _, x0 = yield bridge(x, x0, s, middle), middle
+            x = bridge(x, x0, s, t, u)
+            if u:
+                x = x.add_(noise(s, t), alpha=u * self.s_noise)
+        return x
+
+
+@settings
+class RESMultistepAncestral:
+    """RES multistep with ancestral noise: x0 extrapolated linearly in log-SNR, its integral exact.
+
+    x_down = bridge(x, x0) + alpha_t phi (x0 - x0_last) h / h_last,    x_t = x_down + s_noise * u * z
+
+    with h from s to ``down`` and phi the integral of arXiv:2308.02157 (Zhang et al. 2023), section 3, for a slope. The
+    noise that lies between two predictions makes its distribution first order; with eta = 0 it is second order.
+    """
+
+    eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is RES multistep")
+    s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
+    order: ClassVar[int] = 1
+    stochastic: ClassVar[bool] = True
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("sample_res_multistep_ancestral",)
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        last = None
+        for s, t in path:
+            x, x0 = yield x, s
+            u = ancestral_std(s, t, self.eta)
+            down = lower(t, u)
+            slope = None
+            if last and down.sigma:
+                x0_last, lambda_last = last
+                slope = (x0 - x0_last) / (s.half_logsnr - lambda_last)
+            x = bridge(x, x0, s, down)
+            if slope is not None:
+                h = down.half_logsnr - s.half_logsnr
+                x = x.add_(slope, alpha=t.alpha * h * moments(h, 2)[1])
+            if u:
+                x = x.add_(noise(s, t), alpha=u * self.s_noise)
+            last = (x0, s.half_logsnr) if s.alpha else None
+        return x

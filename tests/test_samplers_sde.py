@@ -1,0 +1,261 @@
+"""Samplers of the reverse-time SDE: the kit, identities, exactness on polynomials, and k-diffusion's numbers."""
+
+import importlib
+import importlib.util
+import math
+import sys
+import types
+from pathlib import Path as File
+
+import pytest
+import torch
+from sigmabench.samplers import DPMpp2MSDE, EulerAncestral, Level, Path
+from sigmabench.samplers.ancestral_second_order import DPM2Ancestral, DPMpp2SAncestral, RESMultistepAncestral
+from sigmabench.samplers.conformance.convergence import (
+    SCALES,
+    jagged_path,
+    moment_error,
+    output_moments,
+    pure_noise_path,
+    slope,
+)
+from sigmabench.samplers.level import CLEAN
+from sigmabench.samplers.noise import SeededNoise
+from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
+from sigmabench.samplers.run import sample
+from sigmabench.samplers.sde_single_step import DPMppSDE, Seeds2, Seeds3
+from sigmabench.samplers.testing import label, parametrize
+
+SAMPLERS = [
+    DPM2Ancestral(),
+    DPM2Ancestral(eta=0.5),
+    DPMpp2SAncestral(),
+    RESMultistepAncestral(),
+    DPMppSDE(),
+    DPMppSDE(eta=0.5, r=0.7),
+    Seeds2(),
+    Seeds2(eta=0.5, r=1.0, solver="phi_2"),
+    Seeds3(),
+    Seeds3(eta=0.0),
+]
+
+EXPECTED = {"Seeds3": {"check_moments": "second order from 80 steps on, when the error is a tenth of that of Seeds2"}}
+
+
+@parametrize(SAMPLERS, EXPECTED)
+def test_a_shipped_sampler_satisfies_the_kit(check):
+    check()
+
+
+PATHS = {
+    "VE": Path([*jagged_path("VE", 9).levels, CLEAN]),
+    "VP": jagged_path("VP", 9),
+    "flow": pure_noise_path("flow", 9, last=0.0),
+    "zero terminal SNR": pure_noise_path("VP", 9),
+}
+
+
+def run(sampler, path, problem=BIMODAL, seeds=(1, 2, 3)):
+    noise = SeededNoise(seeds, (5,), dtype=torch.float64)
+    return sample(sampler, problem, noise.initial() * path.levels[0].norm, path, noise)
+
+
+SAME = [
+    (DPMpp2SAncestral(eta=0.0), Seeds2(eta=0.0)),
+    (DPMppSDE(eta=0.0), Seeds2(eta=0.0)),
+    (DPMppSDE(), Seeds2()),
+    (DPMppSDE(r=0.8), Seeds2(r=0.8)),
+    (RESMultistepAncestral(eta=0.0), DPMpp2MSDE(eta=0.0, solver="heun")),
+]
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())
+@pytest.mark.parametrize(("one", "other"), SAME, ids=label)
+def test_two_names_of_one_method_give_the_same_image(one, other, path):
+    assert torch.allclose(run(one, path), run(other, path), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("sampler", [Seeds3(), DPM2Ancestral(eta=0.3), DPMppSDE(eta=0.3)], ids=label)
+def test_the_distribution_is_second_order_at_small_steps(sampler, scale):
+    steps = (80, 240)
+    assert slope(steps, [moment_error(sampler, GAUSSIAN, jagged_path(scale, n)) for n in steps]) > 1.85
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_noise_drawn_anew_for_the_stage_would_make_the_distribution_first_order(scale):
+    """Why a stage's noise is part of the step's: with independent draws the covariance of the two is lost."""
+
+    class Independent:
+        order, stochastic, evaluations, needs = 1, True, 2, ()
+
+        def __call__(self, x, path, noise):
+            def forgetful(s, t):
+                return noise(s, t)
+
+            for s, t in path:
+                half = Seeds2()(x, Path([s, t]), forgetful)
+                request = half.send(None)
+                x, x0 = yield request
+                request = half.send((x, x0))
+                _, x0_stage = yield request
+                whole = EulerAncestral()(x, Path([s, t]), noise)
+                whole.send(None)
+                try:
+                    whole.send((x, x0_stage))
+                except StopIteration as stop:
+                    x = stop.value
+            return x
+
+    steps = (20, 40, 80)
+    errors = [moment_error(Independent(), GAUSSIAN, jagged_path(scale, n)) for n in steps]
+    assert slope(steps, errors) < 1.3
+    assert errors[-1] > 5 * moment_error(Seeds2(), GAUSSIAN, jagged_path(scale, 80))
+
+
+def test_the_marginal_is_right_at_the_end_of_a_long_stochastic_run():
+    """Mean and deviation of what 160 steps of a flow return, within 1 % of the data's, 4 % at first order."""
+    for sampler in SAMPLERS:
+        tolerance = 0.02 if sampler.order == 1 else 0.005
+        mean, std = output_moments(sampler, pure_noise_path("flow", 160, last=0.0))
+        assert mean == pytest.approx(0.6, abs=tolerance), sampler
+        assert std == pytest.approx(0.5, abs=tolerance), sampler
+
+
+def test_scale_of_the_noise_does_what_it_says():
+    s, t = Level(1.0, 2.0), Level(1.0, 1.0)
+    for sampler in (DPM2Ancestral, DPMpp2SAncestral, RESMultistepAncestral):
+        _, plain = output_moments(sampler(), Path([s, t]))
+        _, louder = output_moments(sampler(s_noise=1.1), Path([s, t]))
+        assert louder**2 - plain**2 == pytest.approx(0.21 * 0.75, rel=1e-9)
+
+
+INSTALL = "pip install --no-deps k-diffusion==0.1.1.post1 torchsde trampoline torchdiffeq"
+
+
+@pytest.fixture(scope="module")
+def sampling():
+    """k_diffusion.sampling alone: the package itself imports data sets and CLIP, which it does not need here."""
+    for name in ("k_diffusion", "torchsde", "trampoline", "torchdiffeq"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"k-diffusion is not installed: {INSTALL}")
+    package = types.ModuleType("k_diffusion")
+    package.__path__ = [str(File(importlib.util.find_spec("k_diffusion").origin).parent)]
+    before, sys.modules["k_diffusion"] = sys.modules.get("k_diffusion"), package
+    try:
+        yield importlib.import_module("k_diffusion.sampling")
+    finally:
+        del sys.modules["k_diffusion"]
+        if before:
+            sys.modules["k_diffusion"] = before
+
+
+SIGMAS = {
+    "to clean": [14.6, 7.0, 3.1, 1.9, 0.6, 0.2, 0.03, 0.0],
+    "uneven, split": [20.0, 11.0, 10.0, 4.0, 0.9, 0.3],
+}
+SEEDS, SHAPE = (1, 2, 3), (4, 5)
+
+
+def seeded():
+    return SeededNoise(SEEDS, SHAPE, dtype=torch.float64)
+
+
+class OfOneStage:
+    """k-diffusion's noise sampler: the same draw for a step."""
+
+    def __init__(self):
+        self.draw = seeded()
+
+    def __call__(self, s, t):
+        return self.draw(s, t)
+
+
+class OfTwoStages(OfOneStage):
+    """For ``sample_dpmpp_sde``: noise from s to the stage, then of the whole step, as one random path has them."""
+
+    stage = None
+
+    def __call__(self, s, t):
+        z = self.draw(s, t)
+        if self.stage is None:
+            self.stage = t.item(), z
+            return z
+        (m, first), self.stage = self.stage, None
+        s, t = s.item(), t.item()
+        kept = (t / m) ** 2 * m * math.sqrt(1 - (m / s) ** 2) * first
+        return (kept + t * math.sqrt(1 - (t / m) ** 2) * z) / (t * math.sqrt(1 - (t / s) ** 2))
+
+
+PAIRS = {
+    "dpm_2_ancestral": (DPM2Ancestral(), OfOneStage, {}),
+    "dpm_2_ancestral eta": (DPM2Ancestral(eta=0.6, s_noise=1.05), OfOneStage, {"eta": 0.6, "s_noise": 1.05}),
+    "dpmpp_2s_ancestral": (DPMpp2SAncestral(), OfOneStage, {}),
+    "dpmpp_2s_ancestral eta": (DPMpp2SAncestral(eta=0.6, s_noise=0.9), OfOneStage, {"eta": 0.6, "s_noise": 0.9}),
+    "dpmpp_2s_ancestral loud": (DPMpp2SAncestral(eta=2.0), OfOneStage, {"eta": 2.0}),
+    "dpmpp_sde": (DPMppSDE(), OfTwoStages, {}),
+    "dpmpp_sde eta": (DPMppSDE(eta=0.6, s_noise=1.05, r=0.3), OfTwoStages, {"eta": 0.6, "s_noise": 1.05, "r": 0.3}),
+}
+
+
+def k_diffusions(sampling, name, sigmas, noise, problem=BIMODAL, **options):
+    def model(x, sigma):
+        return problem(x, [Level(1.0, value) for value in sigma.tolist()])
+
+    x, levels = seeded().initial() * sigmas[0], torch.tensor(sigmas, dtype=torch.float64)
+    if noise:
+        options["noise_sampler"] = noise
+    return getattr(sampling, f"sample_{name}")(model, x, levels, disable=True, **options)
+
+
+def ours_at(sampler, sigmas, problem=BIMODAL):
+    return sample(sampler, problem, seeded().initial() * sigmas[0], [Level(1.0, sigma) for sigma in sigmas], seeded())
+
+
+@pytest.mark.parametrize("sigmas", SIGMAS.values(), ids=SIGMAS)
+@pytest.mark.parametrize("pair", PAIRS)
+def test_a_sampler_equals_k_diffusions(sampling, pair, sigmas):
+    ours, noise, options = PAIRS[pair]
+    expected = k_diffusions(sampling, pair.split()[0], sigmas, noise(), **options)
+    assert torch.allclose(ours_at(ours, sigmas), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_dpm_2_ancestral_without_noise_equals_k_diffusions_dpm_2(sampling):
+    for sigmas in SIGMAS.values():
+        expected = k_diffusions(sampling, "dpm_2", sigmas, None)
+        assert torch.allclose(ours_at(DPM2Ancestral(eta=0.0), sigmas), expected, rtol=1e-10, atol=1e-10)
+
+
+def loud_step(end):
+    """With eta = 2 the step goes down to clean, then up: what is left of x0 there has deviation sigma_t."""
+    return (end - BIMODAL(seeded().initial() * 3.0, Level(1.0, 3.0))).std().item()
+
+
+def test_dpm_2_ancestral_adds_its_noise_also_when_the_step_goes_down_to_clean():
+    assert loud_step(ours_at(DPM2Ancestral(eta=2.0), [3.0, 2.0])) == pytest.approx(2.0, rel=0.2)
+
+
+@pytest.mark.xfail(strict=True, reason="k-diffusion forgets the noise in the branch that steps to clean")
+def test_k_diffusions_dpm_2_ancestral_adds_its_noise_also_when_the_step_goes_down_to_clean(sampling):
+    end = k_diffusions(sampling, "dpm_2_ancestral", [3.0, 2.0], OfOneStage(), eta=2.0)
+    assert loud_step(end) == pytest.approx(2.0, rel=0.2)
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+def test_dpmpp_sde_equals_diffusers_dpm_solver_sde():
+    """To the precision of their float32 table of sigmas."""
+    from diffusers import DPMSolverSDEScheduler
+
+    theirs = DPMSolverSDEScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    theirs.set_timesteps(12)
+    sigmas = theirs.sigmas.tolist()
+    levels = [Level(1.0, sigma) for sigma in (sigmas[0], *sigmas[1::2], 0.0)]
+    levels = list(dict.fromkeys(levels))
+    x, theirs.noise_sampler = seeded().initial() * levels[0].sigma, OfTwoStages()
+    for t in theirs.timesteps:
+        i = theirs.step_index or 0
+        at = Level(1.0, sigmas[i]) if i % 2 == 0 else Level(1.0, theirs.mid_point_sigma.item())
+        eps = (x - BIMODAL(x, at)) / at.sigma
+        x = theirs.step(eps, t, x).prev_sample
+    end = sample(DPMppSDE(), BIMODAL, seeded().initial() * levels[0].sigma, levels, seeded())
+    assert torch.allclose(end, x.double(), rtol=1e-4, atol=1e-4)
