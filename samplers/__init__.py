@@ -3,6 +3,9 @@
 Importing this package does not import torch; ``run`` and ``noise`` do.
 """
 
+from .adams import DEIS as DEIS
+from .adams import IPNDM as IPNDM
+from .adams import LMS as LMS
 from .ancestral import DDIM as DDIM
 from .ancestral import DDPM as DDPM
 from .ancestral import EulerAncestral as EulerAncestral
@@ -16,10 +19,15 @@ from .dpm_solver import DPMpp2S as DPMpp2S
 from .dpm_solver import DPMpp3S as DPMpp3S
 from .dpm_solver import DPMSolver3 as DPMSolver3
 from .euler import Euler as Euler
+from .exponential_adams import RES2M as RES2M
+from .exponential_adams import RES3M as RES3M
+from .exponential_adams import ABNorsett4M as ABNorsett4M
+from .exponential_adams import DPMpp3M as DPMpp3M
 from .exponential_runge_kutta import ETDRK4 as ETDRK4
 from .exponential_runge_kutta import RES2S as RES2S
 from .exponential_runge_kutta import RES3S as RES3S
 from .exponential_runge_kutta import Krogstad as Krogstad
+from .gradient_estimation import GradientEstimation as GradientEstimation
 from .heun import Heun as Heun
 from .level import Level as Level
 from .level import between as between
@@ -32,3 +40,4 @@ from .sde_single_step import Seeds2 as Seeds2
 from .sde_single_step import Seeds3 as Seeds3
 from .settings import setting as setting
 from .settings import settings as settings
+from .unipc import UniPC as UniPC

@@ -28,8 +28,8 @@ class RES2S:
 
     d = x0_s + phi_2(-h) / (c2 phi_1(-h)) (x0_2 - x0_s),    x_t = bridge(x, d)
 
-    Exact for x0 linear in log-SNR, which DPM-Solver++(2S) is not. Zhang et al. 2023, arXiv:2308.02157, section 3;
-    Hochbruck, Ostermann 2005, doi:10.1137/040611434, eq. 5.3.
+    Exact for x0 linear in log-SNR, which DPM-Solver++(2S) is not. Zhang et al. 2023, arXiv:2308.02157;
+    Hochbruck, Ostermann 2005, doi:10.1137/040611434, section 5.
     """
 
     c2: float = setting(0.5, low=0.05, high=1.0, help="place of the second stage in log-SNR, as a share of the step")
@@ -48,7 +48,7 @@ class RES3S:
 
     Stages at c = 0, 1/2, 1; a_32 = 2 phi_2(-h/2) + 2 phi_2(-h), b_2 = 4/3 phi_2(-h), b_3 = 1/3 phi_2(-h).
 
-    Zhang et al. 2023, arXiv:2308.02157; Hochbruck, Ostermann 2005, doi:10.1137/040611434, eq. 5.8 and 5.9, gamma = 4.
+    Zhang et al. 2023, arXiv:2308.02157; Hochbruck, Ostermann 2005, doi:10.1137/040611434, section 5, with gamma = 4.
     """
 
     order: ClassVar[int] = 3

@@ -30,6 +30,11 @@ from sigmabench.samplers.run import sample
 from sigmabench.samplers.runge_kutta import METHODS
 from sigmabench.samplers.testing import parametrize
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:`algorithm_types=dpmsolver`:FutureWarning"),
+]
+
 SAMPLERS = [
     DPM2(),
     DPM2(r=0.3),
@@ -208,7 +213,6 @@ def start(scale=1.0):
     return SeededNoise(SEEDS, SHAPE, dtype=torch.float64).initial() * scale
 
 
-@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
 def test_dpm_2_equals_diffusers_kdpm2():
     theirs = KDPM2DiscreteScheduler(**SD, timestep_spacing="trailing")
     theirs.set_timesteps(20)
@@ -223,7 +227,6 @@ def test_dpm_2_equals_diffusers_kdpm2():
     assert torch.allclose(sample(DPM2(), BIMODAL, start(levels[0].sigma), levels), x.double(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
 @pytest.mark.parametrize(("algorithm", "ours"), [("dpmsolver++", DPMpp2S()), ("dpmsolver", DPM2())])
 def test_second_order_equals_diffusers_dpm_solver_singlestep(algorithm, ours):
     """On sigmas equally spaced in their logarithm every second one of theirs is our inner level."""

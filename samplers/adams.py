@@ -1,0 +1,130 @@
+"""Multistep methods on eps: Adams-Bashforth in sigma/alpha and, exponential, in log-SNR.
+
+One evaluation a step. A multistep method of order p needs a start whose error is as small: ``start="euler"`` costs
+nothing and caps the order at 2, ``start="runge_kutta"`` takes ``start_evaluations`` more and keeps order p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from .dpm_solver import THIRD_ORDER, second_order
+from .form import NOISE, NOISE_LOG_SNR
+from .linear_multistep import exact, multistep
+from .runge_kutta import METHODS
+from .settings import setting, settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .path import Path
+    from .protocols import Noise, Run
+
+STARTS = ("euler", "runge_kutta")
+START_HELP = "method of the first steps: runge_kutta costs 1 evaluation for 3 points, 4 for 4, and keeps the order"
+
+
+def order_of(points: int, start: str) -> int:
+    """The order of a multistep method through that many points, as its start leaves it."""
+    return points if start == "runge_kutta" else min(points, 2)
+
+
+def start_cost(points: int, start: str) -> int:
+    """Evaluations beyond one a step: points - 2 steps by a method of order points - 1."""
+    return (points - 2) ** 2 if start == "runge_kutta" and points > 2 else 0
+
+
+@settings
+class LMS:
+    """Linear multistep method: Adams-Bashforth on eps over k = sigma/alpha with the path's own steps.
+
+    x_t/alpha_t = x_s/alpha_s + integral from k_s to k_t of the polynomial through the last ``points`` eps
+
+    Exact for eps a polynomial of degree points - 1 in k. k-diffusion's ``sample_lms`` (Crowson 2022), and what iPNDM
+    with steps of any size (ipndm_v) means to be. Hairer, Nørsett, Wanner 1993, doi:10.1007/978-3-540-78862-1, section
+    III.5; Karras et al. 2022, arXiv:2206.00364, for the ODE.
+    """
+
+    points: int = setting(4, low=1, high=4, help="predictions used, the newest included")
+    start: str = setting("euler", choices=STARTS, help=START_HELP)
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("sample_lms", "LMSDiscreteScheduler", "ipndm_v")
+
+    @property
+    def order(self) -> int:
+        return order_of(self.points, self.start)
+
+    @property
+    def start_evaluations(self) -> int:
+        return start_cost(self.points, self.start)
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        start = NOISE_STARTS.get(self.points) if self.start == "runge_kutta" else None
+        return (yield from multistep(x, path, NOISE, self.points, start))
+
+
+@settings
+class IPNDM:
+    """Improved pseudo numerical method: Adams-Bashforth through four points without a Runge-Kutta start.
+
+    compat=True takes the published coefficients, (55, -59, 37, -9) / 24 and those of fewer points at first, which are
+    right for equal steps of k = sigma/alpha only: first order on any other path. compat=False integrates over the
+    path's own steps and is ``lms``.
+
+    Liu et al. 2022, arXiv:2202.09778; Zhang, Chen 2022, arXiv:2204.13902.
+    """
+
+    compat: bool = setting(False, help="coefficients of equal steps, as published and in other programs; order 1")
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("IPNDMScheduler",)
+
+    @property
+    def order(self) -> int:
+        return 1 if self.compat else 2
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        return (yield from multistep(x, path, NOISE, 4, weights=equal_steps if self.compat else exact))
+
+
+@settings
+class DEIS:
+    """Diffusion exponential integrator sampler: eps as a polynomial in log(sigma/alpha), integrated exactly.
+
+    x_t/alpha_t = x_s/alpha_s + integral from k_s to k_t of eps(log k) dk,    k = sigma/alpha
+
+    The variant "log rho" of the paper, which depends on the levels alone ("tab" needs the training schedule's time).
+    Zhang, Chen 2022, arXiv:2204.13902.
+    """
+
+    points: int = setting(3, low=1, high=4, help="predictions used, the newest included")
+    start: str = setting("euler", choices=STARTS, help=START_HELP)
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("DEISMultistepScheduler",)
+
+    @property
+    def order(self) -> int:
+        return order_of(self.points, self.start)
+
+    @property
+    def start_evaluations(self) -> int:
+        return start_cost(self.points, self.start)
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        start = NOISE_LOG_SNR_STARTS.get(self.points) if self.start == "runge_kutta" else None
+        return (yield from multistep(x, path, NOISE_LOG_SNR, self.points, start))
+
+
+def equal_steps(nodes: Sequence[float], z: float) -> list[float]:
+    """Adams-Bashforth weights as if all steps were equal."""
+    return exact([-float(i) for i in range(len(nodes))], 0.0)
+
+
+NOISE_STARTS = {3: METHODS["midpoint"].tableau, 4: METHODS["ralston3"].tableau}
+NOISE_LOG_SNR_STARTS = {3: second_order(0.5), 4: THIRD_ORDER}

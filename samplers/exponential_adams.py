@@ -1,0 +1,136 @@
+"""Exponential Adams-Bashforth methods: x0 as a polynomial in log-SNR through the last predictions, integrated exactly.
+
+    x_t = bridge(x, d),    d = sum_j w_j x0_j,    sum_j w_j tau_j^i = i! phi_(i+1)(-h) / phi_1(-h)
+
+with tau_j the earlier levels in units of the step h in log(alpha/sigma). One evaluation a step; for what ``start``
+costs and keeps see ``adams``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from .adams import START_HELP, STARTS, order_of, start_cost
+from .exponential_runge_kutta import REFINED_3, refined_2
+from .form import DATA
+from .linear_multistep import exact, interpolate, multistep
+from .phi import moment
+from .settings import setting, settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .path import Path
+    from .protocols import Noise, Run
+
+
+@settings
+class RES2M:
+    """Refined exponential solver, multistep through two points (Adams-Bashforth-Nørsett 2).
+
+    d = x0 + phi_2(-h)/phi_1(-h) * h/h_last * (x0 - x0_last),    x_t = bridge(x, d)
+
+    Exact for x0 linear in log-SNR, which DPM-Solver++(2M) is not. Zhang et al. 2023, arXiv:2308.02157.
+    """
+
+    order: ClassVar[int] = 2
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("res_multistep", "sample_res_multistep", "abnorsett_2m")
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        return (yield from multistep(x, path, DATA, 2))
+
+
+@settings
+class RES3M:
+    """Refined exponential solver, multistep through three points (Adams-Bashforth-Nørsett 3).
+
+    Exact for x0 quadratic in log-SNR; second order after a start with Euler's step, third after a single-step start.
+    Zhang et al. 2023, arXiv:2308.02157; Hochbruck, Ostermann 2010, doi:10.1017/S0962492910000048.
+    """
+
+    start: str = setting("euler", choices=STARTS, help=START_HELP)
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[tuple[str, ...]] = ("abnorsett_3m",)
+
+    @property
+    def order(self) -> int:
+        return order_of(3, self.start)
+
+    @property
+    def start_evaluations(self) -> int:
+        return start_cost(3, self.start)
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        return (yield from multistep(x, path, DATA, 3, DATA_STARTS[3] if self.start == "runge_kutta" else None))
+
+
+@settings
+class ABNorsett4M:
+    """Adams-Bashforth-Nørsett method through four points.
+
+    Exact for x0 cubic in log-SNR; second order after a start with Euler's step, fourth after a single-step start.
+    Hochbruck, Ostermann 2010, doi:10.1017/S0962492910000048; Zhang et al. 2023, arXiv:2308.02157.
+    """
+
+    start: str = setting("euler", choices=STARTS, help=START_HELP)
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def order(self) -> int:
+        return order_of(4, self.start)
+
+    @property
+    def start_evaluations(self) -> int:
+        return start_cost(4, self.start)
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        return (yield from multistep(x, path, DATA, 4, DATA_STARTS[4] if self.start == "runge_kutta" else None))
+
+
+@settings
+class DPMpp3M:
+    """DPM-Solver++(3M): x0 with its first and second differences in log-SNR.
+
+    d = x0 + phi_2/phi_1(-h) D1 + 2 phi_3/phi_1(-h) D2,    x_t = bridge(x, d)
+
+    D1 and D2 are the coefficients of the parabola through the last three predictions, so the factor 2 belongs there and
+    the method is ``res_3m``. compat=True leaves it out, as k-diffusion's ``sample_dpmpp_3m_sde`` and diffusers do:
+    then it is not exact for parabolas and second order whatever the start.
+
+    Lu et al. 2022, arXiv:2211.01095.
+    """
+
+    compat: bool = setting(False, help="without the factor 2 of the second difference, as in other programs; order 2")
+    start: str = setting("euler", choices=STARTS, help=START_HELP)
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 1
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def order(self) -> int:
+        return 2 if self.compat else order_of(3, self.start)
+
+    @property
+    def start_evaluations(self) -> int:
+        return start_cost(3, self.start)
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        start = DATA_STARTS[3] if self.start == "runge_kutta" else None
+        return (yield from multistep(x, path, DATA, 3, start, half_curvature if self.compat else exact))
+
+
+def half_curvature(nodes: Sequence[float], z: float) -> list[float]:
+    """Exact weights but for the second difference, which has phi_3 where 2 phi_3 is right."""
+    moments = [moment(i, z) * (0.5 if i == 2 else 1.0) for i in range(len(nodes))]
+    return interpolate(nodes, moments)
+
+
+DATA_STARTS = {3: refined_2(0.5), 4: REFINED_3}

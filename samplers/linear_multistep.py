@@ -1,0 +1,70 @@
+"""The core of multistep methods: weights of past predictions by exact integration of their interpolating polynomial.
+
+A quantity (see ``form``) is known at earlier levels, at nodes tau <= 0 in units of the step, tau = 0 at its start. The
+polynomial through them, integrated over [0, 1] under the form's weight, is a mean of the known values: the
+Adams-Bashforth method (exponent 0) and its exponential kin (Nørsett 1969), on steps of any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from .bridge import bridge
+from .form import Form, mean
+from .phi import moment
+from .tableau import Tableau, step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .path import Path
+    from .protocols import Run
+
+Weights = Callable[[Sequence[float], float], Sequence[float]]
+"""(nodes, z = exponent * step) to the weight of the value at each node."""
+
+
+def interpolate(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
+    """The weights w with sum_j w_j node_j^i = moments_i for i < len(nodes): quadrature by Lagrange's polynomials."""
+    weights = []
+    for j, node in enumerate(nodes):
+        polynomial = [1.0]  # of Lagrange, coefficients from the constant up
+        for other in (*nodes[:j], *nodes[j + 1 :]):
+            low, high = [-other * c for c in polynomial] + [0.0], [0.0, *polynomial]
+            polynomial = [(a + b) / (node - other) for a, b in zip(low, high, strict=True)]
+        weights.append(sum(c * m for c, m in zip(polynomial, moments, strict=False)))
+    return weights
+
+
+def exact(nodes: Sequence[float], z: float) -> list[float]:
+    """Weights that are exact for polynomials of degree below the number of nodes."""
+    return interpolate(nodes, [moment(i, z) for i in range(len(nodes))])
+
+
+def multistep(
+    x: Tensor, path: Path, form: Form, points: int, start: Tableau | None = None, weights: Weights = exact
+) -> Run:
+    """A run that uses the last ``points`` predictions, fewer at first.
+
+    Args:
+        start: the method of the first points - 2 steps; None begins with Euler's step and one more point a step,
+            which caps the order at 2.
+
+    The history begins after a start at alpha = 0, where the variable is infinite; a step to sigma = 0 returns x0.
+    """
+    history: list[tuple[float, Tensor]] = []  # the newest first
+    for s, t in path:
+        x, x0 = yield x, s
+        if not (s.alpha and t.sigma):
+            x = bridge(x, x0, s, t)
+            continue
+        here = form.variable(s)
+        history = [(here, form.value(x, x0, s)), *history[: points - 1]]
+        if start and len(history) < points - 1:
+            x = yield from step(x, x0, s, t, form, start)
+            continue
+        h = form.variable(t) - here
+        nodes = [(there - here) / h for there, _ in history]
+        x = form.move(x, mean([value for _, value in history], weights(nodes, form.exponent * h)), s, t)
+    return x
