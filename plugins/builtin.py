@@ -40,6 +40,9 @@ def register_samplers(register: Register) -> None:
     register("dpmpp_sde", samplers.DPMppSDE)
     register("seeds_2", samplers.Seeds2)
     register("seeds_3", samplers.Seeds3)
+    register("dpmpp_3m_sde", samplers.DPMpp3MSDE)
+    register("er_sde", samplers.ERSDE)
+    register("sa_solver", samplers.SASolver)
 
 
 @hookimpl

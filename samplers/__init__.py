@@ -18,6 +18,7 @@ from .dpm_solver import DPM2 as DPM2
 from .dpm_solver import DPMpp2S as DPMpp2S
 from .dpm_solver import DPMpp3S as DPMpp3S
 from .dpm_solver import DPMSolver3 as DPMSolver3
+from .er_sde import ERSDE as ERSDE
 from .euler import Euler as Euler
 from .exponential_adams import RES2M as RES2M
 from .exponential_adams import RES3M as RES3M
@@ -34,7 +35,9 @@ from .level import between as between
 from .multistep import DPMpp2M as DPMpp2M
 from .path import Path as Path
 from .runge_kutta import RungeKutta as RungeKutta
+from .sa_solver import SASolver as SASolver
 from .sde import DPMpp2MSDE as DPMpp2MSDE
+from .sde_multistep import DPMpp3MSDE as DPMpp3MSDE
 from .sde_single_step import DPMppSDE as DPMppSDE
 from .sde_single_step import Seeds2 as Seeds2
 from .sde_single_step import Seeds3 as Seeds3
