@@ -26,7 +26,7 @@ def accuracy(net: torch.nn.Module, images: Images, batch: int = 500) -> float:
 
 
 def main(argv: list[str] | None = None) -> float:
-    args = recipe_arguments(__doc__, epochs=12, batch=250, lr=0.4).parse_args(argv)
+    args = recipe_arguments(__doc__, epochs=20, batch=250, lr=0.4).parse_args(argv)
     torch.manual_seed(args.seed)
     train = read_images(args.data, limit=args.limit).to(args.device)
     net = FeatureNet().to(args.device, memory_format=torch.channels_last)

@@ -11,6 +11,7 @@ same thing, except where 1 / alpha^2 would let the noisiest steps of the linear 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -85,6 +86,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = recipe_arguments(__doc__, epochs=16, batch=100, lr=1e-3, seed=3)
     parser.add_argument("--kind", choices=NAMES, required=True)
     parser.add_argument("--text", type=Path, default=FOLDER, help="folder of the image-text model")
+    parser.add_argument("--cool", type=float, default=0.25, help="share of the run over which the rate falls to 0")
     parser.add_argument("--start", type=Path, help="checkpoint whose averaged weights to begin from")
     parser.add_argument("--export-only", action="store_true")
     args = parser.parse_args(argv)
@@ -95,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     train = read_images(args.data, limit=args.limit).to(args.device)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     size = {"rows": len(train.labels), "batch": args.batch, "epochs": args.epochs, "checkpoint": args.checkpoint}
-    run = {"schedule": hold_then_cool, "seed": args.seed, "decay": 0.999, "clip": 1.0}
+    run = {"schedule": partial(hold_then_cool, cool=args.cool), "seed": args.seed, "decay": 0.998, "clip": 1.0}
     trainer = Trainer(unet, optimizer, **size, **run).resume()
     if not args.export_only:
         tones, prompts = tones_of(train.pixels), Prompts(ImageText(args.text, args.device))

@@ -90,7 +90,7 @@ def zero_shot(model: ImageText, images: Images, template: int = 0) -> float:
 def main(argv: list[str] | None = None) -> float:
     from open_clip.model import CLIP
 
-    parser = recipe_arguments(__doc__, epochs=20, batch=250, lr=3e-3, seed=1)
+    parser = recipe_arguments(__doc__, epochs=15, batch=250, lr=3e-3, seed=1)
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
     train = read_images(args.data, limit=args.limit).to(args.device)
