@@ -22,6 +22,7 @@ def register_samplers(register: Register) -> None:
     register("dpmpp_3s", samplers.DPMpp3S)
     register("res_2s", samplers.RES2S)
     register("res_3s", samplers.RES3S)
+    register("res_5s", samplers.RES5S)
     register("etdrk4", samplers.ETDRK4)
     register("krogstad", samplers.Krogstad)
     register("runge_kutta", samplers.RungeKutta)

@@ -27,6 +27,7 @@ from .exponential_adams import DPMpp3M as DPMpp3M
 from .exponential_runge_kutta import ETDRK4 as ETDRK4
 from .exponential_runge_kutta import RES2S as RES2S
 from .exponential_runge_kutta import RES3S as RES3S
+from .exponential_runge_kutta import RES5S as RES5S
 from .exponential_runge_kutta import Krogstad as Krogstad
 from .gradient_estimation import GradientEstimation as GradientEstimation
 from .heun import Heun as Heun

@@ -28,8 +28,8 @@ class RES2S:
 
     d = x0_s + phi_2(-h) / (c2 phi_1(-h)) (x0_2 - x0_s),    x_t = bridge(x, d)
 
-    Exact for x0 linear in log-SNR, which DPM-Solver++(2S) is not. Zhang et al. 2023, arXiv:2308.02157;
-    Hochbruck, Ostermann 2005, doi:10.1137/040611434, section 5.
+    Exact for x0 linear in log-SNR, which DPM-Solver++(2S) is not; c2 = 1 is the exponential Heun method.
+    Zhang et al. 2023, arXiv:2308.02157; Hochbruck, Ostermann 2005, doi:10.1137/040611434, section 5.
     """
 
     c2: float = setting(0.5, low=0.05, high=1.0, help="place of the second stage in log-SNR, as a share of the step")
@@ -94,6 +94,24 @@ class Krogstad:
         return (yield from single_step(x, path, DATA, KROGSTAD))
 
 
+@settings
+class RES5S:
+    """Hochbruck and Ostermann's five-stage method, fourth order also for stiff problems; stages at 0, 1/2, 1/2, 1, 1/2.
+
+    b = (phi_1 - 3 phi_2 + 4 phi_3, 0, 0, -phi_2 + 4 phi_3, 4 phi_2 - 8 phi_3)(-h)
+
+    Hochbruck, Ostermann 2005, doi:10.1137/040611434, section 5.
+    """
+
+    order: ClassVar[int] = 4
+    stochastic: ClassVar[bool] = False
+    evaluations: ClassVar[int] = 5
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        return (yield from single_step(x, path, DATA, HOCHBRUCK_OSTERMANN))
+
+
 def refined_2(c2: float) -> Tableau:
     """The tableau of ``RES2S``."""
     return Tableau((c2,), lambda z: [(phi(2, z) / phi(1, z) / c2,)])
@@ -112,6 +130,18 @@ def _krogstad(z: float) -> Rows:
     return [(2 * phi(2, z / 2) / phi(1, z / 2),), (0.0, 2 * phi(2, z) / phi(1, z)), _fourth_order(z)]
 
 
+def _hochbruck_ostermann(z: float) -> Rows:
+    p1, p2, p3 = phi(1, z), phi(2, z), phi(3, z)
+    half_1, half_2, half_3 = phi(1, z / 2), phi(2, z / 2), phi(3, z / 2)
+    a52 = half_2 / 2 - p3 + p2 / 4 - half_3 / 2
+    return [
+        (2 * half_2 / half_1,),
+        (p2 / p1, p2 / p1),
+        [2 * a / half_1 for a in (a52, a52, half_2 / 4 - a52)],
+        (0.0, 0.0, (4 * p3 - p2) / p1, (4 * p2 - 8 * p3) / p1),
+    ]
+
+
 def _fourth_order(z: float) -> tuple[float, float, float]:
     p1, p2, p3 = phi(1, z), phi(2, z), phi(3, z)
     middle = (2 * p2 - 4 * p3) / p1
@@ -121,3 +151,4 @@ def _fourth_order(z: float) -> tuple[float, float, float]:
 REFINED_3 = Tableau((0.5, 1.0), _refined_3)
 COX_MATTHEWS = Tableau((0.5, 0.5, 1.0), _cox_matthews)
 KROGSTAD = Tableau((0.5, 0.5, 1.0), _krogstad)
+HOCHBRUCK_OSTERMANN = Tableau((0.5, 0.5, 1.0, 0.5), _hochbruck_ostermann)

@@ -13,14 +13,20 @@ import math
 SERIES_BELOW = 2.0
 """The recurrence divides a difference by z at each k; below this |z| the series is the more accurate one."""
 
+TERMS = 24
+INVERSE_FACTORIALS = tuple(1 / math.factorial(n) for n in range(TERMS + 8))
+
 
 def phi(k: int, z: float) -> float:
-    """phi_k(z) for k >= 1 and real z, to about 1e-14 relative for k <= 4."""
+    """phi_k(z) for 1 <= k <= 8 and real z, to about 1e-14 relative for k <= 4."""
     if abs(z) < SERIES_BELOW:
-        return math.fsum(z**n / math.factorial(n + k) for n in range(28))
+        value = 0.0
+        for coefficient in reversed(INVERSE_FACTORIALS[k : k + TERMS]):
+            value = value * z + coefficient
+        return value
     value = math.expm1(z) / z
     for i in range(1, k):
-        value = (value - 1 / math.factorial(i)) / z
+        value = (value - INVERSE_FACTORIALS[i]) / z
     return value
 
 

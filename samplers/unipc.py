@@ -25,9 +25,9 @@ class UniPC:
     predictor    x_t = bridge(x_s, d),    d the mean over [s, t] of the polynomial through the last ``points`` x0
     corrector    x_t += (alpha_t - alpha_s sigma_t/sigma_s) (d' - d),    d' with the x0 predicted at t as one more point
 
-    The last step is not corrected. A slope (two points) has the weight B(h) / 2 instead of the exact phi_2, with
-    B(h) = h ("bh1") or e^h - 1 ("bh2"), as published; with more points the weights are exact, so the variants of points = 3 differ in the first steps alone.
-    The corrector moves the x that the host hands back, so that a host's edits stay.
+    The last step is not corrected. As published, a slope through two points has the weight B(h) / 2 in place of the
+    exact one, with B(h) = h ("bh1") or e^h - 1 ("bh2"); weights of more points are exact, so that the variants of
+    points = 3 differ in the first steps alone. The corrector moves the x that the host hands back: its edits stay.
     Zhao et al. 2023, arXiv:2302.04867, Algorithms 1 and 2.
     """
 
