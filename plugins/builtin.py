@@ -92,6 +92,20 @@ def register_spacings(register: Register) -> None:
 def register_guidance(register: Register) -> None:
     register("cfg", guidance.CFG)
     register("rescaled_cfg", guidance.RescaledCFG)
+    register("interval", guidance.Interval)
+    register("dynamic_cfg", guidance.DynamicCFG)
+    register("apg", guidance.APG)
+    register("cfg_zero_star", guidance.CFGZeroStar)
+    register("tcfg", guidance.TCFG)
+    register("fdg", guidance.FDG)
+    register("fresca", guidance.FreSca)
+    register("cfg_norm", guidance.CFGNorm)
+    register("magnitude_aware", guidance.MagnitudeAware)
+    register("mahiro", guidance.Mahiro)
+    register("perp_neg", guidance.PerpNeg)
+    register("dual_cfg", guidance.DualCFG)
+    register("dynamic_threshold", guidance.DynamicThreshold)
+    register("eps_scaling", guidance.EpsScaling)
 
 
 @hookimpl

@@ -1,0 +1,74 @@
+"""Guidance that looks at the length of predictions: no longer than cond, or weaker where the difference is long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from ..level import Level
+from ..settings import setting, settings
+from .space import SPACES, from_space, length, share, to_space
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..protocols import Combine
+
+
+@settings
+class CFGNorm:
+    """g = uncond + scale (cond - uncond), then g min(1, limit |cond| / |g|), the length over an image or its channels.
+
+    https://github.com/Alpha-VLLM/Lumina-Image-2.0 (over the image); ComfyUI's ``CFGNorm`` is over the channels of
+    each pixel.
+    """
+
+    scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
+    limit: float = setting(1.0, low=0.0, high=100.0, help="longest result, in lengths of cond")
+    over: str = setting("image", choices=("image", "channels"), help="what has one length")
+    space: str = setting("x0", choices=SPACES, help="what is combined")
+    aliases: ClassVar[tuple[str, ...]] = ("CFGNorm", "RenormCFG", "renorm_cfg")
+
+    def branches(self, level: Level) -> tuple[str, ...]:
+        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+
+    def start(self) -> Combine:
+        return self._combine
+
+    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
+        if self.scale == 1:
+            return predictions["cond"]
+        cond, uncond = (to_space(self.space, predictions[name], x, level) for name in ("cond", "uncond"))
+        guided = uncond.lerp(cond, self.scale)
+        ratio = share(self._length(cond), self._length(guided), 1.0)
+        return from_space(self.space, guided * (self.limit * ratio).clamp(max=1.0), x, level)
+
+    def _length(self, prediction: Tensor) -> Tensor:
+        return length(prediction) if self.over == "image" else prediction.norm(dim=1, keepdim=True)
+
+
+@settings
+class MagnitudeAware:
+    """uncond + w (cond - uncond), w = 1 + (scale - 1) exp(-alpha |cond - uncond| / |uncond|) of each image.
+
+    MAMBO-G, for flow models, whose velocities it combines. arXiv:2508.03442.
+    """
+
+    scale: float = setting(10.0, low=0.0, high=1000.0, help="where the difference is short; 1 is none")
+    alpha: float = setting(8.0, low=0.0, high=1000.0, help="larger weakens long differences more; 0 is plain CFG")
+    space: str = setting("flow", choices=SPACES, help="what is combined")
+    aliases: ClassVar[tuple[str, ...]] = ("MagnitudeAwareGuidance", "mambo_g")
+
+    def branches(self, level: Level) -> tuple[str, ...]:
+        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+
+    def start(self) -> Combine:
+        return self._combine
+
+    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
+        if self.scale == 1:
+            return predictions["cond"]
+        cond, uncond = (to_space(self.space, predictions[name], x, level) for name in ("cond", "uncond"))
+        ratio = share(length(cond - uncond), length(uncond))
+        scale = 1 + (self.scale - 1) * (-self.alpha * ratio).exp()
+        return from_space(self.space, uncond + scale * (cond - uncond), x, level)

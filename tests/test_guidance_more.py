@@ -1,0 +1,453 @@
+"""Guidance methods: identities that all must satisfy, their papers' formulas, and diffusers' guiders."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from diffusers.guiders import (
+    AdaptiveProjectedGuidance,
+    ClassifierFreeZeroStarGuidance,
+    MagnitudeAwareGuidance,
+    TangentialClassifierFreeGuidance,
+)
+from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer, normalized_guidance
+from diffusers.guiders.magnitude_aware_guidance import mambo_guidance
+from diffusers.guiders.tangential_classifier_free_guidance import normalized_guidance as tangential
+from hypothesis import given
+from hypothesis import strategies as st
+from sigmabench.plugins.registry import build, catalogue
+from sigmabench.samplers import Level
+from sigmabench.samplers.guidance import (
+    APG,
+    CFG,
+    FDG,
+    TCFG,
+    CFGNorm,
+    CFGZeroStar,
+    DualCFG,
+    DynamicCFG,
+    DynamicThreshold,
+    EpsScaling,
+    FreSca,
+    Interval,
+    MagnitudeAware,
+    Mahiro,
+    PerpNeg,
+)
+from sigmabench.samplers.guidance.space import SPACES, from_space, to_space
+from sigmabench.samplers.level import PURE_NOISE
+
+NAMES = tuple(catalogue("guidance"))
+LEVELS = {"VE": Level(1.0, 3.0), "VP": Level(0.6, 0.8), "flow": Level(0.3, 0.7), "pure noise": PURE_NOISE}
+SHAPES = [(4, 8, 9), (4, 3, 6, 6), (4, 2, 3, 4, 5)]
+NONE = {
+    "fdg": {"scale_low": 1.0},
+    "fresca": {"high": 1.0},
+    "dual_cfg": {"scale_middle": 1.0},
+    "perp_neg": {"negative_scale": 0.0},
+    "eps_scaling": {"factor": 1.0, "guidance": CFG(1.0)},
+    "interval": {"guidance": CFG(1.0)},
+    "dynamic_threshold": {"guidance": CFG(1.0)},
+}
+"""What beside scale = 1 makes a method none at all."""
+
+at_each_level = pytest.mark.parametrize("level", LEVELS.values(), ids=LEVELS)
+each = pytest.mark.parametrize("name", NAMES)
+
+
+def predictions(shape=(4, 3, 6, 6), level=LEVELS["VP"], dtype=torch.float64):
+    """Images within -1 and 1, where thresholds do nothing."""
+    generator = torch.Generator().manual_seed(5)
+    names = ("cond", "uncond", "negative", "middle")
+    parts = {name: torch.rand(shape, generator=generator, dtype=dtype) * 0.2 - 0.05 for name in names}
+    parts["cond"] = parts["cond"] + 0.1
+    return parts["cond"] * level.alpha + torch.randn(shape, generator=generator, dtype=dtype) * level.sigma, parts
+
+
+def without_any(name):
+    settings = {field.name for field in dataclasses.fields(catalogue("guidance")[name].cls)}
+    return catalogue("guidance")[name].cls(**({"scale": 1.0} if "scale" in settings else {}), **NONE.get(name, {}))
+
+
+def settled(guidance, x, level, parts):
+    """The second evaluation of a run: some methods do nothing but zero at the first."""
+    combine = guidance.start()
+    combine(x, level, parts)
+    return combine(x, level, parts)
+
+
+def close(a, b, tolerance=1e-12):
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@each
+@at_each_level
+def test_none_is_the_conditional_prediction_and_asks_for_nothing_else(name, level):
+    guidance, (x, parts) = without_any(name), predictions(level=level)
+    if name != "perp_neg":  # at scale 1 its uncond cancels only up to rounding
+        assert guidance.branches(level) == ("cond",)
+        parts = {"cond": parts["cond"]}
+    assert close(guidance.start()(x, level, parts), parts["cond"])
+
+
+@each
+@at_each_level
+def test_equal_predictions_are_left_as_they_are(name, level):
+    guidance, (x, parts) = build("guidance", name), predictions(level=level)
+    if name == "eps_scaling":
+        guidance = EpsScaling(factor=1.0)
+    assert close(settled(guidance, x, level, dict.fromkeys(parts, parts["cond"])), parts["cond"])
+
+
+@each
+@at_each_level
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_an_image_does_not_depend_on_its_batch(name, level, shape):
+    guidance, (x, parts) = build("guidance", name), predictions(shape, level)
+    together = settled(guidance, x, level, parts)
+    assert together.shape == shape
+    assert together.isfinite().all()
+    for i in range(len(x)):
+        one = {branch: part[i : i + 1] for branch, part in parts.items()}
+        assert close(together[i : i + 1], settled(guidance, x[i : i + 1], level, one), 1e-11)
+
+
+@each
+def test_the_scale_of_x_does_not_matter_beyond_its_level(name):
+    guidance, level = build("guidance", name), LEVELS["VP"]
+    x, parts = predictions(level=level)
+    other = Level(level.alpha * 7, level.sigma * 7)
+    assert close(settled(guidance, x, level, parts), settled(guidance, 7 * x, other, parts), 1e-11)
+
+
+@each
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtype_and_inputs_are_left_alone(name, dtype):
+    guidance, (x, parts) = build("guidance", name), predictions(dtype=dtype)
+    before = [tensor.clone() for tensor in (x, *parts.values())]
+    assert settled(guidance, x, LEVELS["VP"], parts).dtype == dtype
+    assert all(torch.equal(a, b) for a, b in zip(before, (x, *parts.values()), strict=True))
+
+
+@each
+@at_each_level
+def test_predictions_of_nothing_give_no_nan(name, level):
+    x, parts = predictions(level=level)
+    zero = {branch: torch.zeros_like(part) for branch, part in parts.items()}
+    assert settled(build("guidance", name), x, level, zero).isfinite().all()
+    assert settled(build("guidance", name), torch.zeros_like(x), level, zero).isfinite().all()
+
+
+@each
+def test_runs_start_afresh(name):
+    guidance, (x, parts) = build("guidance", name), predictions()
+    first = guidance.start()(x, LEVELS["VP"], parts)
+    other = guidance.start()
+    other(x, LEVELS["VP"], parts)
+    assert torch.equal(guidance.start()(x, LEVELS["VP"], parts), first)
+
+
+@each
+@at_each_level
+def test_only_the_branches_asked_for_are_used(name, level):
+    guidance, (x, parts) = build("guidance", name), predictions(level=level)
+    asked = {branch: parts[branch] for branch in guidance.branches(level)}
+    assert torch.equal(guidance.start()(x, level, asked), guidance.start()(x, level, parts))
+
+
+PLAIN = [
+    APG(scale=4.0, eta=1.0, threshold=0.0, momentum=0.0),
+    *(APG(scale=4.0, eta=1.0, threshold=0.0, momentum=0.0, space=space) for space in SPACES),
+    FDG(scale=4.0, scale_low=4.0),
+    FreSca(scale=4.0, high=1.0),
+    MagnitudeAware(scale=4.0, alpha=0.0),
+    CFGNorm(scale=4.0, limit=100.0),
+    PerpNeg(scale=4.0, negative_scale=0.0),
+    DualCFG(scale=4.0, scale_middle=4.0),
+    DynamicCFG(scale=4.0, scale_noisy=4.0),
+    Interval(CFG(4.0), 0.0, math.inf),
+    DynamicThreshold(CFG(4.0), 1.0),
+    EpsScaling(CFG(4.0), 1.0),
+]
+
+
+@at_each_level
+@pytest.mark.parametrize("guidance", PLAIN, ids=repr)
+def test_neutral_settings_are_plain_guidance(guidance, level):
+    x, parts = predictions(level=level)
+    parts = {branch: 0.1 * part for branch, part in parts.items()}
+    assert close(settled(guidance, x, level, parts), CFG(4.0).start()(x, level, parts), 1e-11)
+
+
+@at_each_level
+@pytest.mark.parametrize("space", SPACES)
+def test_spaces_are_undone_exactly_and_are_what_they_say(space, level):
+    x, parts = predictions(level=level)
+    x0 = parts["cond"]
+    there = to_space(space, x0, x, level)
+    assert close(from_space(space, there, x, level), x0)
+    eps = (x - level.alpha * x0) / level.sigma
+    a, s = level.alpha / level.norm, level.sigma / level.norm
+    by_hand = {"x0": x0, "eps": eps if level.alpha else -x0, "v": a * eps - s * x0, "flow": eps - x0}
+    assert close(there, by_hand[space])
+
+
+@pytest.mark.parametrize("space", ["eps", "v", "flow"])
+@pytest.mark.parametrize("guidance", [TCFG(4.0), CFGZeroStar(4.0, 0)], ids=repr)
+def test_parallel_predictions_need_no_projection(guidance, space):
+    x, parts = predictions()
+    level, guidance = LEVELS["VP"], dataclasses.replace(guidance, space=space)
+    cond = to_space(space, parts["cond"], x, level)
+    parts["uncond"] = from_space(space, 0.7 * cond, x, level)
+    plain = CFG(4.0).start()(x, level, parts)
+    if isinstance(guidance, CFGZeroStar):  # s makes them equal
+        plain = parts["cond"]
+    assert close(settled(guidance, x, level, parts), plain, 1e-11)
+
+
+def apg_by_hand(cond, differences, scale, eta, threshold, momentum):
+    average = torch.zeros_like(cond)
+    for difference in differences:
+        average = difference + momentum * average
+    result = torch.empty_like(cond)
+    for i, (d, c) in enumerate(zip(average, cond, strict=True)):
+        d = d * min(1.0, threshold / d.norm().item())
+        unit = c / c.norm()
+        along = (d * unit).sum() * unit
+        result[i] = c + (scale - 1) * (d - along + eta * along)
+    return result
+
+
+@pytest.mark.parametrize(("eta", "threshold", "momentum"), [(0.0, 0.5, -0.5), (0.3, 15.0, -0.75), (1.0, 0.1, 0.0)])
+def test_apg_is_algorithm_1_and_diffusers_original_formulation(eta, threshold, momentum):
+    x, parts = predictions()
+    second = {**parts, "uncond": parts["middle"]}
+    run, buffer = APG(6.0, eta, threshold, momentum).start(), MomentumBuffer(momentum)
+    for pair, seen in ((parts, [parts]), (second, [parts, second])):
+        ours = run(x, LEVELS["VP"], pair)
+        differences = [p["cond"] - p["uncond"] for p in seen]
+        assert close(ours, apg_by_hand(pair["cond"], differences, 6.0, eta, threshold, momentum), 1e-11)
+        theirs = normalized_guidance(pair["cond"], pair["uncond"], 5.0, buffer, eta, threshold, True)
+        assert close(ours, theirs, 1e-11)
+
+
+@pytest.mark.xfail(strict=True, reason="diffusers' default adds the update to uncond, not to cond as the paper does")
+def test_diffusers_apg_at_scale_one_is_the_conditional_prediction():
+    _, parts = predictions()
+    assert close(normalized_guidance(parts["cond"], parts["uncond"], 1.0, eta=0.0), parts["cond"])
+
+
+@at_each_level
+def test_cfg_zero_star_is_diffusers_on_flow_velocities_and_starts_with_zero(level):
+    theirs = ClassifierFreeZeroStarGuidance(guidance_scale=5.0, zero_init_steps=2)
+    run, (x, parts) = CFGZeroStar(5.0, 2).start(), predictions(level=level)
+    velocity = {name: to_space("flow", parts[name], x, level) for name in ("cond", "uncond")}
+    for step in range(4):
+        theirs.set_state(step=step, num_inference_steps=10, timestep=torch.tensor(0))
+        expected = theirs.forward(velocity["cond"], velocity["uncond"]).pred
+        ours = to_space("flow", run(x, level, parts), x, level)
+        assert close(ours, expected, 1e-6)  # its scale is float32
+        assert (step < 2) == close(ours, torch.zeros_like(ours))
+
+
+def test_cfg_zero_star_makes_the_rest_across_uncond():
+    x, parts = predictions()
+    level = LEVELS["flow"]
+    u, c = (to_space("flow", parts[name], x, level).flatten(1) for name in ("uncond", "cond"))
+    s = torch.einsum("bi,bi->b", u, c) / torch.einsum("bi,bi->b", u, u)
+    expected = s[:, None] * u + 5.0 * (c - s[:, None] * u)
+    assert close(to_space("flow", settled(CFGZeroStar(5.0), x, level, parts), x, level).flatten(1), expected, 1e-10)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_tcfg_is_the_singular_value_decomposition(space):
+    x, parts = predictions()
+    level = LEVELS["VP"]
+    c, u = (to_space(space, parts[name], x, level) for name in ("cond", "uncond"))
+    expected = torch.empty_like(c)
+    for i in range(len(c)):
+        first = torch.linalg.svd(torch.stack([c[i].flatten(), u[i].flatten()]), full_matrices=False).Vh[0]
+        kept = ((u[i].flatten() @ first) * first).view_as(u[i])
+        expected[i] = kept + 3.0 * (c[i] - kept)
+    ours = to_space(space, TCFG(3.0, space).start()(x, level, parts), x, level)
+    assert close(ours, expected, 1e-10)
+    assert close(ours, tangential(c, u, 3.0), 1e-5)  # theirs is float32
+
+
+@pytest.mark.xfail(strict=True, raises=AttributeError, reason="is_conditional reads an attribute nobody sets")
+def test_diffusers_tangential_guider_runs():
+    guider = TangentialClassifierFreeGuidance()
+    guider.set_state(step=0, num_inference_steps=10, timestep=torch.tensor(0))
+    assert guider.is_conditional in (True, False)
+
+
+def test_fdg_is_a_laplacian_pyramid_of_two_levels_with_a_scale_each():
+    x, parts = predictions((2, 3, 8, 8))
+    row = torch.tensor([1.0, 4, 6, 4, 1], dtype=torch.float64) / 16
+
+    def blur(image):
+        padded = torch.nn.functional.pad(image, (2, 2, 2, 2), mode="reflect")
+        down = sum(row[k] * padded[..., k : k + image.shape[-2], :] for k in range(5))
+        return sum(row[k] * down[..., k : k + image.shape[-1]] for k in range(5))
+
+    def halved(image):
+        return (image[..., ::2, ::2] + image[..., 1::2, ::2] + image[..., ::2, 1::2] + image[..., 1::2, 1::2]) / 4
+
+    def doubled(image):
+        return blur(torch.nn.functional.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False))
+
+    def pyramid(image):
+        return image - doubled(halved(blur(image))), halved(blur(image))
+
+    levels = zip(pyramid(parts["uncond"]), pyramid(parts["cond"]), (10, 5), strict=True)
+    fine, coarse = (u + w * (c - u) for u, c, w in levels)
+    assert close(FDG().start()(x, LEVELS["VP"], parts), fine + doubled(coarse), 1e-11)
+
+
+def test_fresca_splits_waves_at_the_cutoff():
+    h = w = 16
+    columns = torch.arange(w, dtype=torch.float64)
+    wave = lambda k: torch.cos(2 * math.pi * k * columns / w).expand(2, 1, h, w)  # noqa: E731
+    parts = {"uncond": torch.zeros(2, 1, h, w, dtype=torch.float64), "cond": wave(2) + wave(5)}
+    x = torch.zeros_like(parts["cond"])
+    ours = FreSca(3.0, low=0.5, high=2.0, cutoff=4).start()(x, LEVELS["VP"], parts)
+    assert close(ours, 3.0 * (0.5 * wave(2) + 2.0 * wave(5)), 1e-12)
+
+
+@pytest.mark.parametrize("guidance", [FDG(), FreSca()], ids=repr)
+def test_what_has_no_two_dimensions_has_no_frequencies(guidance):
+    x, parts = predictions((4, 60))
+    with pytest.raises(ValueError, match=r"images of shape \(60,\) have no frequencies"):
+        guidance.start()(x, LEVELS["VP"], parts)
+
+
+@pytest.mark.parametrize("over", ["image", "channels"])
+def test_cfg_norm_is_never_longer_than_the_conditional_prediction(over):
+    x, parts = predictions()
+    ours = CFGNorm(9.0, over=over).start()(x, LEVELS["VP"], parts)
+    plain = CFG(9.0).start()(x, LEVELS["VP"], parts)
+    dims = (1, 2, 3) if over == "image" else (1,)
+    norm = lambda a: torch.linalg.vector_norm(a, dim=dims, keepdim=True)  # noqa: E731
+    assert (norm(ours) <= norm(parts["cond"]) * (1 + 1e-12)).all()
+    assert close(ours, plain * torch.minimum(torch.ones(1).double(), norm(parts["cond"]) / norm(plain)))
+
+
+@at_each_level
+def test_magnitude_aware_is_diffusers_mambo_on_flow_velocities(level):
+    x, parts = predictions((4, 9, 16), level)  # images as tokens, which theirs can do
+    velocity = {name: to_space("flow", parts[name], x, level) for name in ("cond", "uncond")}
+    expected = mambo_guidance(velocity["cond"], velocity["uncond"], 10.0, 8.0)
+    ours = MagnitudeAware().start()(x, level, parts)
+    assert close(to_space("flow", ours, x, level), expected, 1e-10)
+    assert MagnitudeAwareGuidance().guidance_scale == MagnitudeAware().scale
+
+
+def test_magnitude_aware_weakens_the_difference_by_its_relative_length():
+    x, parts = predictions()
+    ours = MagnitudeAware(6.0, alpha=2.0, space="x0").start()(x, LEVELS["VP"], parts)
+    for i in range(4):
+        c, u = parts["cond"][i], parts["uncond"][i]
+        w = 1 + 5.0 * math.exp(-2.0 * torch.linalg.vector_norm(c - u).item() / torch.linalg.vector_norm(u).item())
+        assert close(ours[i], u + w * (c - u), 1e-11)
+
+
+@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="it takes a matrix norm over three dimensions")
+def test_diffusers_mambo_takes_images_with_channels():
+    _, parts = predictions()
+    assert mambo_guidance(parts["cond"], parts["uncond"], 10.0).shape == parts["cond"].shape
+
+
+def test_mahiro_is_its_formula_image_by_image():
+    x, parts = predictions()
+    ours = Mahiro(6.0).start()(x, LEVELS["VP"], parts)
+    root = lambda a: torch.sign(a) * torch.sqrt(torch.abs(a))  # noqa: E731
+    for i in range(4):
+        c, u = parts["cond"][i], parts["uncond"][i]
+        leaned, guided = 6.0 * c, u + 6.0 * (c - u)
+        s = torch.cosine_similarity(root(6.0 * u), root((leaned + guided) / 2), dim=0).mean()
+        scale = 2 * (s + 1)
+        assert close(ours[i], (scale * guided + (4 - scale) * leaned) / 4, 1e-10)
+
+
+def test_perp_neg_takes_nothing_away_along_the_prompt():
+    x, parts = predictions()
+    u, c, n = parts["uncond"], parts["cond"], parts["negative"]
+    ours = PerpNeg(5.0, 0.8).start()(x, LEVELS["VP"], parts)
+    for i in range(4):
+        p, q = (c[i] - u[i]).flatten(), (n[i] - u[i]).flatten()
+        across = q - (q @ p) / (p @ p) * p
+        assert close((ours[i] - u[i]).flatten(), 5.0 * (p - 0.8 * across), 1e-11)
+    parts["negative"] = parts["cond"]
+    assert close(PerpNeg(5.0).start()(x, LEVELS["VP"], parts), CFG(5.0).start()(x, LEVELS["VP"], parts), 1e-11)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "branches"),
+    [
+        (DualCFG(), ("cond", "middle", "uncond")),
+        (DualCFG(7.5, 1.0), ("cond", "middle")),
+        (DualCFG(3.0, 3.0), ("cond", "uncond")),
+        (DualCFG(1.0, 1.0), ("cond",)),
+    ],
+)
+def test_dual_cfg_is_equation_3_and_evaluates_only_what_counts(guidance, branches):
+    x, parts = predictions()
+    u, m, c = parts["uncond"], parts["middle"], parts["cond"]
+    assert guidance.branches(LEVELS["VP"]) == branches
+    expected = u + guidance.scale_middle * (m - u) + guidance.scale * (c - m)
+    asked = {name: parts[name] for name in branches}
+    assert close(guidance.start()(x, LEVELS["VP"], asked), expected)
+
+
+def test_an_interval_saves_evaluations_outside_and_is_closed_above():
+    guidance = Interval(CFG(4.0), sigma_lo=0.3, sigma_hi=5.0)
+    for sigma, inside in ((0.3, False), (0.31, True), (5.0, True), (5.01, False)):
+        level = Level(1.0, sigma)
+        x, parts = predictions(level=level)
+        assert guidance.branches(level) == (("cond", "uncond") if inside else ("cond",))
+        expected = CFG(4.0).start()(x, level, parts) if inside else parts["cond"]
+        assert torch.equal(guidance.start()(x, level, parts), expected)
+    assert guidance.branches(PURE_NOISE) == ("cond",)
+
+
+def test_an_interval_is_built_from_text_with_any_guidance_inside():
+    assert build("guidance", "interval(apg(3), sigma_hi=2)") == Interval(APG(3.0), sigma_hi=2.0)
+
+
+@given(ve_sigma=st.floats(1e-3, 1e3), shape=st.sampled_from(["linear", "cosine"]))
+def test_dynamic_cfg_lies_between_its_scales_and_grows_towards_clean(ve_sigma, shape):
+    guidance = DynamicCFG(8.0, 2.0, shape)
+    zero, one = torch.zeros(1, 2), torch.ones(1, 2)
+
+    def scale(level):
+        return guidance.start()(one, level, {"cond": one, "uncond": zero})[0, 0].item()
+
+    progress = 1 - 2 / math.pi * math.atan(ve_sigma)
+    expected = progress if shape == "linear" else (1 - math.cos(math.pi * progress)) / 2
+    assert scale(Level(1.0, ve_sigma)) == pytest.approx(2 + 6 * expected, rel=1e-5)
+    assert scale(PURE_NOISE) == 2.0
+
+
+def test_dynamic_threshold_is_diffusers():
+    _, parts = predictions((4, 3, 16, 16))
+    parts["cond"] = 8 * parts["cond"]
+    for highest in (1.0, 1.7, 99.0):
+        theirs = DDIMScheduler(thresholding=True, dynamic_thresholding_ratio=0.9, sample_max_value=highest)
+        ours = DynamicThreshold(CFG(3.0), 0.9, highest).start()(parts["cond"], LEVELS["VP"], parts)
+        expected = theirs._threshold_sample(CFG(3.0).start()(parts["cond"], LEVELS["VP"], parts))
+        assert close(ours, expected)
+        assert ours.abs().max() <= 1.0
+
+
+@pytest.mark.parametrize("level", [LEVELS["VE"], LEVELS["VP"], LEVELS["flow"]])
+def test_eps_scaling_divides_eps(level):
+    x, parts = predictions(level=level)
+    plain, scaled = (g.start()(x, level, parts) for g in (CFG(), EpsScaling(factor=1.02)))
+    assert close(to_space("eps", scaled, x, level), to_space("eps", plain, x, level) / 1.02, 1e-11)
+
+
+@pytest.mark.parametrize("guider", [AdaptiveProjectedGuidance, MagnitudeAwareGuidance, ClassifierFreeZeroStarGuidance])
+def test_names_of_diffusers_find_their_guidance(guider):
+    assert build("guidance", guider.__name__)
