@@ -44,6 +44,10 @@ def register_samplers(register: Register) -> None:
     register("dpmpp_3m_sde", samplers.DPMpp3MSDE)
     register("er_sde", samplers.ERSDE)
     register("sa_solver", samplers.SASolver)
+    register("lcm", samplers.LCM)
+    register("consistency", samplers.Consistency)
+    register("tcd", samplers.TCD)
+    register("cfg_pp", samplers.CFGpp)
 
 
 @hookimpl

@@ -14,6 +14,7 @@ from .ancestral_second_order import DPMpp2SAncestral as DPMpp2SAncestral
 from .ancestral_second_order import RESMultistepAncestral as RESMultistepAncestral
 from .bridge import ancestral_std as ancestral_std
 from .bridge import bridge as bridge
+from .cfg_pp import CFGpp as CFGpp
 from .dpm_solver import DPM2 as DPM2
 from .dpm_solver import DPMpp2S as DPMpp2S
 from .dpm_solver import DPMpp3S as DPMpp3S
@@ -29,6 +30,9 @@ from .exponential_runge_kutta import RES2S as RES2S
 from .exponential_runge_kutta import RES3S as RES3S
 from .exponential_runge_kutta import RES5S as RES5S
 from .exponential_runge_kutta import Krogstad as Krogstad
+from .few_step import LCM as LCM
+from .few_step import TCD as TCD
+from .few_step import Consistency as Consistency
 from .gradient_estimation import GradientEstimation as GradientEstimation
 from .heun import Heun as Heun
 from .level import Level as Level
