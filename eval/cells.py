@@ -9,11 +9,14 @@ from itertools import product
 
 from ..plugins.registry import build, find
 from ..samplers.path import Path as LevelPath
+from ..samplers.protocols import Guidance
 from .prompts import prompts_hash
 from .protocols import Model, Sample
 from .sweep import MODEL_SCHEDULE, Sweep
 
 EPOCH = 1  # raise it when a change of code changes images of the same settings
+BRANCHES = frozenset(("cond", "uncond"))
+"""Predictions that a sweep has texts for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +85,22 @@ def levels(cell: Cell, model: Model) -> LevelPath:
             f"the path starts at sigma/alpha = {first.ve_sigma:.4g}, noisier than the {last.ve_sigma:.4g} "
             "that the model was trained up to; use the model's own schedule or set sigma_max of the spacing"
         )
+    _check_branches(build("guidance", cell.guidance), path)
     return path
 
 
 def samples(sweep: Sweep, prompts: list[str], start: int, stop: int) -> list[Sample]:
     """Images start ... stop - 1 of the sweep: prompt and seed depend on the index alone."""
     return [Sample(i, sweep.seed + i, prompts[i % len(prompts)]) for i in range(start, stop)]
+
+
+def _check_branches(guidance: Guidance, path: LevelPath) -> None:
+    missing = {branch for s, _ in path for branch in guidance.branches(s)} - BRANCHES
+    if missing:
+        raise ValueError(
+            f"{type(guidance).__name__} needs predictions of {', '.join(sorted(missing))}, but a sweep has only those "
+            f"of {', '.join(sorted(BRANCHES))}; use it from Python with guide()"
+        )
 
 
 def _refusal(cell: Cell, model: Model) -> str:

@@ -17,6 +17,10 @@ from diffusers.guiders.magnitude_aware_guidance import mambo_guidance
 from diffusers.guiders.tangential_classifier_free_guidance import normalized_guidance as tangential
 from hypothesis import given
 from hypothesis import strategies as st
+from sigmabench.eval.backends.mixture import GaussianMixture
+from sigmabench.eval.cells import plan, samples
+from sigmabench.eval.engine import Job, counted, generate
+from sigmabench.eval.sweep import Sweep
 from sigmabench.plugins.registry import build, catalogue
 from sigmabench.samplers import Level
 from sigmabench.samplers.guidance import (
@@ -38,6 +42,7 @@ from sigmabench.samplers.guidance import (
 )
 from sigmabench.samplers.guidance.space import SPACES, from_space, to_space
 from sigmabench.samplers.level import PURE_NOISE
+from sigmabench.samplers.schedules import Flow
 
 NAMES = tuple(catalogue("guidance"))
 LEVELS = {"VE": Level(1.0, 3.0), "VP": Level(0.6, 0.8), "flow": Level(0.3, 0.7), "pure noise": PURE_NOISE}
@@ -451,3 +456,31 @@ def test_eps_scaling_divides_eps(level):
 @pytest.mark.parametrize("guider", [AdaptiveProjectedGuidance, MagnitudeAwareGuidance, ClassifierFreeZeroStarGuidance])
 def test_names_of_diffusers_find_their_guidance(guider):
     assert build("guidance", guider.__name__)
+
+
+def planned(guidance, **settings):
+    model = GaussianMixture(size=4, schedule=Flow(), prediction="flow").load()
+    prompts = ["a photo of a cat", "a photo of a ship"]
+    sweep = Sweep(images=2, prompts=prompts, steps=[6], samplers=["euler"], guidance=[guidance], **settings)
+    (cell,) = plan(sweep, "m", model, prompts)
+    return model, cell, samples(sweep, prompts, 0, 2)
+
+
+@each
+def test_a_sweep_runs_any_guidance_or_says_which_prediction_it_lacks(name):
+    model, cell, images = planned(name)
+    if name in ("perp_neg", "dual_cfg"):
+        missing = {"perp_neg": "negative", "dual_cfg": "middle"}[name]
+        assert f"needs predictions of {missing}, but a sweep has only those of cond, uncond" in cell.refused
+        return
+    (x,) = generate(model, [Job(cell.cell, images)])
+    assert x.isfinite().all()
+
+
+def test_an_interval_saves_evaluations_of_the_network():
+    model, cell, images = planned("interval(cfg(3), sigma_lo=0.5, sigma_hi=2)")
+    with counted(model.network) as rows:
+        generate(model, [Job(cell.cell, images)])
+    inside = sum(0.5 < Flow().level(1 - i / 6).ve_sigma <= 2 for i in range(6))
+    assert sum(rows) == 2 * (6 + inside)
+    assert 0 < inside < 6
