@@ -48,6 +48,10 @@ def register_samplers(register: Register) -> None:
     register("consistency", samplers.Consistency)
     register("tcd", samplers.TCD)
     register("cfg_pp", samplers.CFGpp)
+    register("churn", samplers.Churn)
+    register("restart", samplers.Restart)
+    register("predictor_corrector", samplers.PredictorCorrector)
+    register("euler_maruyama", samplers.EulerMaruyama)
 
 
 @hookimpl

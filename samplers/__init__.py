@@ -15,12 +15,14 @@ from .ancestral_second_order import RESMultistepAncestral as RESMultistepAncestr
 from .bridge import ancestral_std as ancestral_std
 from .bridge import bridge as bridge
 from .cfg_pp import CFGpp as CFGpp
+from .churn import Churn as Churn
 from .dpm_solver import DPM2 as DPM2
 from .dpm_solver import DPMpp2S as DPMpp2S
 from .dpm_solver import DPMpp3S as DPMpp3S
 from .dpm_solver import DPMSolver3 as DPMSolver3
 from .er_sde import ERSDE as ERSDE
 from .euler import Euler as Euler
+from .euler_maruyama import EulerMaruyama as EulerMaruyama
 from .exponential_adams import RES2M as RES2M
 from .exponential_adams import RES3M as RES3M
 from .exponential_adams import ABNorsett4M as ABNorsett4M
@@ -35,10 +37,12 @@ from .few_step import TCD as TCD
 from .few_step import Consistency as Consistency
 from .gradient_estimation import GradientEstimation as GradientEstimation
 from .heun import Heun as Heun
+from .langevin import PredictorCorrector as PredictorCorrector
 from .level import Level as Level
 from .level import between as between
 from .multistep import DPMpp2M as DPMpp2M
 from .path import Path as Path
+from .restart import Restart as Restart
 from .runge_kutta import RungeKutta as RungeKutta
 from .sa_solver import SASolver as SASolver
 from .sde import DPMpp2MSDE as DPMpp2MSDE

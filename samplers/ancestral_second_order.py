@@ -100,7 +100,7 @@ class RESMultistepAncestral:
 
     x_down = bridge(x, x0) + alpha_t phi (x0 - x0_last) h / h_last,    x_t = x_down + s_noise * u * z
 
-    with h from s to ``down`` and phi the integral of arXiv:2308.02157 (Zhang et al. 2023), section 3, for a slope. The
+    with h from s to ``down`` and phi the integral of a slope (Zhang et al. 2023, arXiv:2308.02157). The
     noise that lies between two predictions makes its distribution first order; with eta = 0 it is second order.
     """
 

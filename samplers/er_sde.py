@@ -37,7 +37,7 @@ class ERSDE:
 
     phi(k) = k g(k):  "er" k (e^(k^0.3) + 10), "sde" k^2 (the reverse SDE), "ode" k (no noise).
     a_j = (k_t - k_s)^j + j phi(k_t) integral_(k_t)^(k_s) (k - k_s)^(j-1) / phi(k) dk, by quadrature.
-    Cui et al. 2023, arXiv:2309.06169, Algorithms 1 to 3; x0' and x0'' are those of the parabola through the last three
+    Cui et al. 2023, arXiv:2309.06169; x0' and x0'' are those of the parabola through the last three
     predictions, where the paper's x0' is the difference of the last two.
     """
 

@@ -28,7 +28,7 @@ class LCM:
 
     x_t = alpha_t x0 + sigma_t z
 
-    Luo et al. 2023, arXiv:2310.04378, Algorithm 3. For distilled networks only; it is DDIM with all noise replaced.
+    Luo et al. 2023, arXiv:2310.04378. For distilled networks only; it is DDIM with all noise replaced.
     """
 
     order: ClassVar[int] = 1
@@ -77,7 +77,7 @@ class TCD:
 
     x_t = bridge(x, x0; u) + u z,    u^2 = sigma_t^2 - (alpha_t sigma_r / alpha_r)^2
 
-    Zheng et al. 2024, arXiv:2402.19159, Algorithm 1 (strategic stochastic sampling). gamma = 0 is DDIM, 1 is ``lcm``. r
+    Zheng et al. 2024, arXiv:2402.19159 (strategic stochastic sampling). gamma = 0 is DDIM, 1 is ``lcm``. r
     has (1 - gamma) times the time of t in ``schedule``; without one, (1 - gamma) times its sigma/alpha. For distilled
     networks; with any other, the share of replaced noise does not fall as steps grow.
     """

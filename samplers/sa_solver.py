@@ -28,7 +28,7 @@ class SASolver:
     predictor    x_t = sigma_t/sigma_s e^(-tau^2 h) x + alpha_t sum_i b_i x0_i + sigma_t sqrt(1 - e^(-2 tau^2 h)) z
     corrector    the same step once x0 at the predicted x_t is known: x_t + alpha_t (sum_i c_i x0_i - sum_i b_i x0_i)
 
-    Xue et al. 2023, arXiv:2309.05019, Algorithm 1 (data prediction, PEC). tau is 0 where sigma/alpha is outside
+    Xue et al. 2023, arXiv:2309.05019 (data prediction, one evaluation a step). tau is 0 where sigma/alpha is outside
     [low, high]. The orders are numbers of predictions used, fewer in the first steps; corrector 0 is none. Written as a
     change of x_t, the correction keeps the noise and what the host did to x. With tau = 0 it is an exponential Adams
     pair; tau^2 is ``eta`` of the other SDE methods.

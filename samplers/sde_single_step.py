@@ -67,7 +67,7 @@ class Seeds2:
     x_t = bridge(x, x0; u) + alpha_t w (x0_stage - x0) + s_noise * u * z,    stage at the share r of the step
 
     "phi_1" takes w = phi_1 / (2r), "phi_2" the weight that is exact for x0 linear in log-SNR. With eta = 0 and "phi_1"
-    it is DPM++ 2S. Gonzalez et al. 2023, arXiv:2305.14267, Algorithm 3, for predictions of x0.
+    it is DPM++ 2S. Gonzalez et al. 2023, arXiv:2305.14267, for predictions of x0.
     """
 
     eta: float = setting(1.0, low=0.0, help="amount of noise; 0 is the ODE, 1 the reverse SDE")
@@ -103,7 +103,7 @@ class Seeds3:
     x_t = bridge(x, x0; u) + 3/2 alpha_t phi_2 (x0_2 - x0) + noise
 
     Third order for eta = 0 (DPM-Solver-3's stages). The distribution is second order, because only the covariances of
-    the noise with itself are matched, not those of its integrals. Gonzalez et al. 2023, arXiv:2305.14267, Algorithm 4.
+    the noise with itself are matched, not those of its integrals. Gonzalez et al. 2023, arXiv:2305.14267.
     """
 
     eta: float = setting(1.0, low=0.0, help="amount of noise; 0 is the ODE, 1 the reverse SDE")

@@ -19,6 +19,7 @@ from sigmabench.samplers.conformance.convergence import (
     pure_noise_path,
     slope,
 )
+from sigmabench.samplers.euler_maruyama import EulerMaruyama
 from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
@@ -34,13 +35,18 @@ SAMPLERS = [
     RESMultistepAncestral(),
     DPMppSDE(),
     DPMppSDE(eta=0.5, r=0.7),
+    EulerMaruyama(),
+    EulerMaruyama(eta=0.5),
     Seeds2(),
     Seeds2(eta=0.5, r=1.0, solver="phi_2"),
     Seeds3(),
     Seeds3(eta=0.0),
 ]
 
-EXPECTED = {"Seeds3": {"check_moments": "second order from 80 steps on, when the error is a tenth of that of Seeds2"}}
+EXPECTED = {
+    "Seeds3": {"check_moments": "second order from 80 steps on, when the error is a tenth of that of Seeds2"},
+    "EulerMaruyama": {"check_one_step_path": "its noise of variance k_s^2 - k_t^2 is too loud in one large step"},
+}
 
 
 @parametrize(SAMPLERS, EXPECTED)
@@ -121,6 +127,14 @@ def test_the_marginal_is_right_at_the_end_of_a_long_stochastic_run():
         mean, std = output_moments(sampler, pure_noise_path("flow", 160, last=0.0))
         assert mean == pytest.approx(0.6, abs=tolerance), sampler
         assert std == pytest.approx(0.5, abs=tolerance), sampler
+
+
+def test_euler_maruyama_is_songs_reverse_diffusion():
+    """x + (s^2 - t^2) score + sqrt(s^2 - t^2) z in variance exploding levels."""
+    s, t, x = Level(1.0, 2.0), Level(1.0, 1.2), torch.tensor([[0.7]], dtype=torch.float64)
+    gone = 4 - 1.44
+    expected = x + gone * (GAUSSIAN(x, s) - x) / 4 + math.sqrt(gone) * 0.3
+    assert torch.allclose(sample(EulerMaruyama(), GAUSSIAN, x, [s, t], lambda s, t: x * 0 + 0.3), expected, rtol=1e-14)
 
 
 def test_scale_of_the_noise_does_what_it_says():

@@ -1,0 +1,68 @@
+"""Predictor-corrector sampling: Langevin steps at each level before any sampler's step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from .ancestral import EulerAncestral
+from .derived import derived
+from .path import Path
+from .protocols import Sampler
+from .settings import setting, settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .level import Level
+    from .protocols import Noise, Run
+
+
+@settings
+class PredictorCorrector:
+    """Langevin steps at the level of s, then one step of another sampler.
+
+    x <- x + e score + sqrt(2 e) z,    e = 2 (snr |z| / |score|)^2,    score = (alpha_s x0 - x) / sigma_s^2
+
+    Song et al. 2020, arXiv:2011.13456, Algorithms 2, 4 and 5. The norms |.| are those of each image, not means of the
+    batch, so an image does not depend on its neighbours. A step from alpha = 0 or to sigma = 0 is not corrected. The
+    Langevin step does not shrink as steps grow, so a small bias of about snr^2 of the noise's variance remains.
+    A multistep method starts anew at each step.
+    """
+
+    sampler: Sampler = setting(EulerAncestral(), kind="sampler", help="the predictor")
+    snr: float = setting(0.16, low=0.0, high=1.0, help="size of a Langevin step: noise to score")
+    corrections: int = setting(1, low=0, high=100, help="Langevin steps at each level")
+    stochastic: ClassVar[bool] = True
+    aliases: ClassVar[tuple[str, ...]] = ("ScoreSdeVeScheduler",)
+
+    @derived
+    def order(self) -> int:
+        return min(self.sampler.order, self.sampler.evaluations)
+
+    @derived
+    def evaluations(self) -> int:
+        return self.corrections + self.sampler.evaluations
+
+    @derived
+    def needs(self) -> tuple[str, ...]:
+        return self.sampler.needs
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        for s, t in path:
+            for _ in range(self.corrections if s.alpha and t.sigma else 0):
+                x, x0, *_others = yield x, s
+                x = self._correct(x, x0, s, noise(s, t))
+            x = yield from self.sampler(x, Path([s, t]), noise)
+        return x
+
+    def _correct(self, x: Tensor, x0: Tensor, s: Level, z: Tensor) -> Tensor:
+        score = (x0 * s.alpha - x) / s.sigma**2
+        root = self.snr * _norm(z) / _norm(score).clamp(min=torch.finfo(x.dtype).tiny)  # sqrt(e / 2)
+        return (x + score * (2 * root**2)).add_(z * root, alpha=2.0)
+
+
+def _norm(x: Tensor) -> Tensor:
+    """Of each image, to broadcast against the batch."""
+    return x.reshape(len(x), -1).norm(dim=1).view(-1, *[1] * (x.ndim - 1))
