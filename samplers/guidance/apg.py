@@ -29,7 +29,7 @@ class APG:
     threshold: float = setting(15.0, low=0.0, help="longest difference; 0 is no limit")
     momentum: float = setting(-0.5, low=-1.0, high=1.0, help="negative pushes away from earlier differences")
     space: str = setting("x0", choices=SPACES, help="what is combined")
-    aliases: ClassVar[tuple[str, ...]] = ("AdaptiveProjectedGuidance",)
+    aliases: ClassVar[tuple[str, ...]] = ("APG", "AdaptiveProjectedGuidance")
 
     def branches(self, level: Level) -> tuple[str, ...]:
         return ("cond",) if self.scale == 1 else ("cond", "uncond")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
 from ..settings import setting, settings
@@ -23,6 +23,7 @@ class CFG:
     """
 
     scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
+    aliases: ClassVar[tuple[str, ...]] = ("CFGGuider", "ClassifierFreeGuidance")
 
     def branches(self, level: Level) -> tuple[str, ...]:
         return ("cond",) if self.scale == 1 else ("cond", "uncond")

@@ -27,7 +27,7 @@ class CFGZeroStar:
     scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none, and no zero start")
     zero_init: int = setting(1, low=0, high=1000, help="evaluations at the start whose velocity is 0")
     space: str = setting("flow", choices=SPACES, help="what is combined, and is 0 at first")
-    aliases: ClassVar[tuple[str, ...]] = ("ClassifierFreeZeroStarGuidance", "CFGZeroStarAndInit")
+    aliases: ClassVar[tuple[str, ...]] = ("CFGZeroStar", "CFGZeroStarAndInit", "ClassifierFreeZeroStarGuidance")
 
     def branches(self, level: Level) -> tuple[str, ...]:
         return ("cond",) if self.scale == 1 else ("cond", "uncond")

@@ -52,6 +52,7 @@ class FreSca:
     low: float = setting(1.0, low=0.0, high=100.0, help="factor of coarse detail")
     high: float = setting(1.25, low=0.0, high=100.0, help="factor of fine detail")
     cutoff: int = setting(20, low=1, high=100_000, help="waves over the image where detail becomes fine")
+    aliases: ClassVar[tuple[str, ...]] = ("FreSca",)
 
     def branches(self, level: Level) -> tuple[str, ...]:
         return ("cond",) if self.scale * self.low == self.scale * self.high == 1 else ("cond", "uncond")

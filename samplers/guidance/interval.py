@@ -26,7 +26,7 @@ class Interval:
     guidance: Guidance = setting(CFG(), kind="guidance", help="what to apply inside")
     sigma_lo: float = setting(0.28, low=0.0, help="none at and below this sigma/alpha")
     sigma_hi: float = setting(5.42, low=0.0, help="none above this sigma/alpha")
-    aliases: ClassVar[tuple[str, ...]] = ("limited_interval", "ngms")
+    aliases: ClassVar[tuple[str, ...]] = ("limited_interval",)
 
     def branches(self, level: Level) -> tuple[str, ...]:
         return self.guidance.branches(level) if self._inside(level) else ("cond",)

@@ -24,7 +24,7 @@ class Mahiro:
     """
 
     scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
-    aliases: ClassVar[tuple[str, ...]] = ("MahiroCFG",)
+    aliases: ClassVar[tuple[str, ...]] = ("Mahiro", "MahiroCFG")
 
     def branches(self, level: Level) -> tuple[str, ...]:
         return ("cond",) if self.scale == 1 else ("cond", "uncond")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
 from ..settings import setting, settings
@@ -26,6 +26,7 @@ class RescaledCFG:
     scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
     rescale: float = setting(0.7, low=0.0, high=1.0, help="0 is plain CFG, 1 gives cond's deviation exactly")
     space: str = setting("v", choices=("v", "x0"), help="what is combined")
+    aliases: ClassVar[tuple[str, ...]] = ("RescaleCFG", "guidance_rescale")
 
     def branches(self, level: Level) -> tuple[str, ...]:
         return ("cond",) if self.scale == 1 else ("cond", "uncond")

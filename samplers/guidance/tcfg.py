@@ -26,7 +26,7 @@ class TCFG:
 
     scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
     space: str = setting("eps", choices=SPACES, help="what is combined")
-    aliases: ClassVar[tuple[str, ...]] = ("TangentialClassifierFreeGuidance",)
+    aliases: ClassVar[tuple[str, ...]] = ("TCFG", "TangentialClassifierFreeGuidance")
 
     def branches(self, level: Level) -> tuple[str, ...]:
         return ("cond",) if self.scale == 1 else ("cond", "uncond")

@@ -25,7 +25,7 @@ class Beta:
 
     alpha: float = setting(0.6, low=0.3, high=10.0, help="smaller is denser at low noise")
     beta: float = setting(0.6, low=0.3, high=10.0, help="smaller is denser at high noise")
-    aliases: ClassVar[tuple[str, ...]] = ("beta_scheduler",)
+    aliases: ClassVar[tuple[str, ...]] = ("BetaSamplingScheduler",)
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         at_least_one(steps)

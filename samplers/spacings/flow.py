@@ -50,7 +50,7 @@ class LTXV:
     """
 
     terminal: float = setting(0.1, low=0.001, high=0.999, help="noise share of the last noisy level")
-    aliases: ClassVar[tuple[str, ...]] = ("shift_terminal",)
+    aliases: ClassVar[tuple[str, ...]] = ("LTXVScheduler", "shift_terminal")
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         at_least_one(steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ..level import CLEAN, Level
 from ..settings import setting, settings
@@ -26,6 +26,7 @@ class Laplace:
     beta: float = setting(0.5, low=0.05, high=10.0, help="width of the distribution; smaller is more peaked")
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
     sigma_max: float | None = setting(None, low=1e-6, help="first sigma/alpha; default: the noisiest level")
+    aliases: ClassVar[tuple[str, ...]] = ("LaplaceScheduler",)
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         at_least_one(steps)

@@ -25,7 +25,7 @@ class Karras:
     rho: float = setting(7.0, low=0.1, high=100.0, help="larger spends more steps at low noise")
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
     sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
-    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_karras", "use_karras_sigmas")
+    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_karras", "KarrasScheduler", "use_karras_sigmas")
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         return spread(schedule, steps, self.sigma_min, self.sigma_max, self._curve)
@@ -45,7 +45,7 @@ class Exponential:
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
     sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
     aliases: ClassVar[tuple[str, ...]] = (
-        "uniform_logsnr", "get_sigmas_exponential", "use_exponential_sigmas", "use_lu_lambdas"
+        "uniform_logsnr", "get_sigmas_exponential", "ExponentialScheduler", "use_exponential_sigmas", "use_lu_lambdas"
     )  # fmt: skip
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
@@ -63,7 +63,7 @@ class PolyExponential:
     rho: float = setting(1.0, low=0.1, high=100.0, help="larger spends more steps at low noise")
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
     sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
-    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_polyexponential",)
+    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_polyexponential", "PolyexponentialScheduler")
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         return spread(schedule, steps, self.sigma_min, self.sigma_max, self._curve)
@@ -84,7 +84,7 @@ class VP:
     beta_min: float = setting(0.1, low=1e-6, high=1000.0, help="beta(0)")
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
     sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
-    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_vp",)
+    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_vp", "VPScheduler")
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         return spread(schedule, steps, self.sigma_min, self.sigma_max, self._curve)
