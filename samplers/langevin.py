@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
-
 from .ancestral import EulerAncestral
 from .derived import derived
 from .path import Path
@@ -59,7 +57,7 @@ class PredictorCorrector:
 
     def _correct(self, x: Tensor, x0: Tensor, s: Level, z: Tensor) -> Tensor:
         score = (x0 * s.alpha - x) / s.sigma**2
-        root = self.snr * _norm(z) / _norm(score).clamp(min=torch.finfo(x.dtype).tiny)  # sqrt(e / 2)
+        root = self.snr * _norm(z) / _norm(score).clamp(min=1e-30)  # sqrt(e / 2)
         return (x + score * (2 * root**2)).add_(z * root, alpha=2.0)
 
 
