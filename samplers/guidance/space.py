@@ -57,6 +57,6 @@ def length(a: Tensor) -> Tensor:
     return dot(a, a).sqrt()
 
 
-def share(a: Tensor, b: Tensor, otherwise: float = 0.0) -> Tensor:
+def share(a: Tensor | float, b: Tensor, otherwise: float = 0.0) -> Tensor:
     """a / b, and ``otherwise`` where b is 0."""
     return (a / b).where(b != 0, otherwise)
