@@ -100,8 +100,8 @@ class RESMultistepAncestral:
 
     x_down = bridge(x, x0) + alpha_t phi (x0 - x0_last) h / h_last,    x_t = x_down + s_noise * u * z
 
-    with h from s to ``down`` and phi the integral of a slope (Zhang et al. 2023, arXiv:2308.02157). The
-    noise that lies between two predictions makes its distribution first order; with eta = 0 it is second order.
+    with h from s to ``down`` and phi the integral of a slope (Zhang et al. 2023, arXiv:2308.02157). The noise that lies
+    between two predictions makes its distribution first order; with eta = 0 it is second order.
     """
 
     eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is RES multistep")

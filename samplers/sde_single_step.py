@@ -137,7 +137,8 @@ class _Noise:
     """The noise of one step's random path, from s to further and further levels."""
 
     def __init__(self, noise: Noise, eta: float, scale: float, s: Level) -> None:
-        self.noise, self.eta, self.scale, self.start, self.at, self.carried = noise, eta, scale, s, s, None
+        self.noise, self.eta, self.scale, self.start, self.at = noise, eta, scale, s, s
+        self.carried: Tensor | None = None
 
     def step(self, x: Tensor, x0: Tensor, t: Level) -> Tensor:
         """bridge(x, x0; u) + scale * u * z at t, where z continues what was drawn at the level before."""
