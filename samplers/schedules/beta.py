@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import ClassVar
 
 from ..settings import setting, settings
 from .table import BetaSchedule
@@ -50,6 +51,7 @@ class Cosine(BetaSchedule):
 
     s: float = setting(0.008, low=0.0, high=1.0, help="offset that keeps the first betas from vanishing")
     timesteps: int = setting(1000, low=2, high=100_000, help="size of the training grid")
+    aliases: ClassVar[tuple[str, ...]] = ("squaredcos_cap_v2",)
 
     def betas(self) -> list[float]:
         ends = [self._abar(i / self.timesteps) for i in range(self.timesteps + 1)]

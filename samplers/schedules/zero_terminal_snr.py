@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from ..level import PURE_NOISE, Level, variance_preserving
 from ..protocols import NoiseSchedule
@@ -20,6 +21,7 @@ class ZeroTerminalSNR:
     """
 
     schedule: NoiseSchedule = setting(ScaledLinear(), kind="schedule", help="the schedule to rescale")
+    aliases: ClassVar[tuple[str, ...]] = ("zsnr", "rescale_betas_zero_snr")
 
     @property
     def timesteps(self) -> int:
