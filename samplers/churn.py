@@ -30,8 +30,8 @@ class Churn:
     x_hat = alpha_hat/alpha_s x + s_noise * sqrt(sigma_hat^2 - (alpha_hat/alpha_s)^2 sigma_s^2) z
 
     Karras et al. 2022, arXiv:2206.00364, Algorithm 2, with ``heun`` or any other sampler; a multistep method starts
-    anew at each raised step, since its history belongs to another path. Nothing is added to pure noise. A first
-    step may be raised above the highest level that a network has seen: s_tmax prevents it.
+    anew at each raised step, since its history belongs to another path. Nothing is added to pure noise, and no step
+    starts above the path's first level, where networks are not trained; with ``compat`` it may, as in k-diffusion.
     """
 
     sampler: Sampler = setting(Heun(), kind="sampler", help="the method that takes the steps")
@@ -39,6 +39,7 @@ class Churn:
     s_tmin: float = setting(0.0, low=0.0, help="no noise is added where sigma/alpha is below this")
     s_tmax: float | None = setting(None, low=0.0, help="no noise is added where sigma/alpha is above this")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
+    compat: bool = setting(False, help="raise above the path's first level too, as in k-diffusion")
     stochastic: ClassVar[bool] = True
     aliases: ClassVar[tuple[str, ...]] = ("KarrasVeScheduler",)
 
@@ -58,7 +59,7 @@ class Churn:
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         runs: list[tuple[float, list[Level]]] = []  # gamma of the first step, levels
         for s, t in path:
-            gamma = self._gamma(s, len(path))
+            gamma = self._gamma(s, path)
             if gamma or not runs:
                 runs.append((gamma, [s, t]))
             else:
@@ -71,6 +72,9 @@ class Churn:
             x = yield from self.sampler(x, Path(levels), noise)
         return x
 
-    def _gamma(self, s: Level, steps: int) -> float:
+    def _gamma(self, s: Level, path: Path) -> float:
         inside = self.s_tmin <= s.ve_sigma * EDGE and (self.s_tmax is None or s.ve_sigma <= self.s_tmax * EDGE)
-        return min(self.s_churn / steps, math.sqrt(2) - 1) if inside and s.alpha else 0.0
+        if not (inside and s.alpha):
+            return 0.0
+        room = math.inf if self.compat else path.levels[0].ve_sigma / s.ve_sigma - 1
+        return min(self.s_churn / len(path), math.sqrt(2) - 1, room)
