@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from sigmabench.eval.backends.embedded import Embedded
 from sigmabench.eval.backends.embedded_model import EmbeddedModel
 from sigmabench.eval.embedded.generator import NAMES, SCHEDULERS, UNET, Generator

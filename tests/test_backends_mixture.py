@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from sigmabench.eval.backends.mixture import GaussianMixture
 from sigmabench.samplers import DPMpp2M, Euler, Level
 from sigmabench.samplers.noise import SeededNoise

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+
 from sigmabench.eval.backends.prediction import KINDS, Prediction, flow_time, grid_time
 from sigmabench.eval.backends.scheduler_config import TrainedBetas, read_scheduler
 from sigmabench.samplers.level import PURE_NOISE, Level, variance_preserving

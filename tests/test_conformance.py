@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 import pytest
+
 from sigmabench.samplers import Euler, EulerAncestral, Heun
 from sigmabench.samplers.conformance import accuracy
 from sigmabench.samplers.testing import check_sampler, parametrize

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+
 from sigmabench.samplers import Euler, EulerAncestral, Heun
 from sigmabench.samplers.bridge import bridge
 from sigmabench.samplers.conformance import accuracy, contract

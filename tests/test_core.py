@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sigmabench.samplers import DDIM, DDPM, DPMpp2MSDE, EulerAncestral, Level, Path
 from sigmabench.samplers.level import CLEAN, PURE_NOISE, between, variance_preserving
 from sigmabench.samplers.noise import STEP_STREAM, SeededNoise, no_noise

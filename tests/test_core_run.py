@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+
 from sigmabench.samplers import DDIM, DPMpp2M, DPMpp2MSDE, Euler, EulerAncestral, Heun
 from sigmabench.samplers.conformance.convergence import jagged_path, pure_noise_path
 from sigmabench.samplers.guidance import CFG

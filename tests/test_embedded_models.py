@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from sigmabench.eval.embedded import captions, codec, data, training
 from sigmabench.eval.embedded.features import FeatureNet, load_feature_net
 from sigmabench.eval.embedded.generator import NAMES, folder_of, load_generator

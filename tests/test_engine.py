@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from sigmabench.eval.backends.mixture import GaussianMixture
 from sigmabench.eval.cells import Cell, levels, plan, samples
 from sigmabench.eval.engine import Job, counted, generate
@@ -88,11 +89,16 @@ def test_all_cells_share_noise_and_prompt_of_an_image(model):
 
 
 def test_a_diverged_image_is_an_error_that_counts_them(model):
-    bad = dataclasses.replace(job(4), samples=job(4).samples)
-    broken = type("Broken", (), {**{k: getattr(model, k) for k in ("schedule", "prediction", "shape", "network", "encode")},
-                                 "denoise": staticmethod(lambda x, levels, condition: x * float("nan"))})()  # fmt: skip
+    class Broken:
+        schedule, prediction, shape, network = model.schedule, model.prediction, model.shape, model.network
+        encode = staticmethod(model.encode)
+
+        @staticmethod
+        def denoise(x, levels, condition):
+            return x * float("nan")
+
     with pytest.raises(FloatingPointError, match="4 of 4 images are not finite: dpmpp_2m diverged"):
-        generate(broken, [bad])
+        generate(Broken(), [job(4)])
 
 
 def test_cells_that_cannot_start_are_refused_with_the_reason():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
+
 from sigmabench.samplers import Level
 from sigmabench.samplers.guidance import CFG, RescaledCFG
 from sigmabench.samplers.level import PURE_NOISE, variance_preserving

@@ -17,6 +17,7 @@ from diffusers.guiders.magnitude_aware_guidance import mambo_guidance
 from diffusers.guiders.tangential_classifier_free_guidance import normalized_guidance as tangential
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sigmabench.eval.backends.mixture import GaussianMixture
 from sigmabench.eval.cells import plan, samples
 from sigmabench.eval.engine import Job, counted, generate

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+
 from sigmabench.eval import metrics
 from sigmabench.eval.embedded.captions import CLASSES, caption
 from sigmabench.eval.embedded.weights_files import WEIGHTS

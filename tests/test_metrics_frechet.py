@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from sigmabench.eval.metrics import libraries
 from sigmabench.eval.metrics.frechet import frechet
 from sigmabench.eval.metrics.gaussian import Moments, distance, root, transport

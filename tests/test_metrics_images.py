@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from sigmabench.eval.embedded import features as embedded_features
 from sigmabench.eval.embedded.imagetext import MODEL_CFG, PREPROCESS_CFG
 from sigmabench.eval.embedded.weights_files import write_weights
@@ -193,6 +194,7 @@ def test_inception_features_are_those_of_clean_fid(monkeypatch, tmp_path):
     """With a stand-in network: the file is found, and resizing, scaling and order are clean-fid's."""
     from cleanfid.fid import get_folder_features
     from cleanfid.inception_torchscript import InceptionV3W
+
     from sigmabench.eval.metrics.inception import InceptionFeatures
 
     weights = tmp_path / "weights" / "inception-2015-12-05.pt"

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from sigmabench.eval.metrics import kid
 from sigmabench.eval.metrics.kid import kernel_distance
 from sigmabench.eval.metrics.reference import Reference

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import save_file
+
 from sigmabench.eval.metrics import folder as folder_module
 from sigmabench.eval.metrics.frechet import FID, FrechetDistance
 from sigmabench.eval.metrics.kid import KernelDistance

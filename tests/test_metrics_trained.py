@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
 from sigmabench.eval.embedded.captions import CLASSES, caption
 from sigmabench.eval.embedded.weights_files import WEIGHTS
 from sigmabench.eval.metrics import ClassAgreement, ClipScore, Diversity, FrechetDistance, KernelDistance, Luminance

@@ -9,6 +9,7 @@ from pathlib import Path as File
 
 import pytest
 import torch
+
 from sigmabench.samplers import DPM2, LMS, DPMpp2M, DPMpp2MSDE, DPMpp2S, DPMpp3M, Euler, EulerAncestral, Heun, Level
 from sigmabench.samplers.bridge import ancestral_std
 from sigmabench.samplers.noise import SeededNoise

@@ -16,6 +16,7 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     HeunDiscreteScheduler,
 )
+
 from sigmabench.samplers import DDIM, DDPM, DPMpp2M, DPMpp2MSDE, Euler, Heun, Level
 from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.noise import SeededNoise

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler
+
 from sigmabench.samplers import DDIM, DDPM, Euler, Level, Path
 from sigmabench.samplers.conformance.convergence import moment_error, normal_quantiles, slope
 from sigmabench.samplers.level import CLEAN, PURE_NOISE

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from sigmabench.plugins import hookimpl, hookspecs, registry
 from sigmabench.plugins.door import PluginError
 from sigmabench.samplers.settings import setting, settings

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+
 from sigmabench import reports
 from sigmabench.reports import atomic, compare, draw, lines, metric_words, numbers, sample_grid, table
 from sigmabench.reports.results import COLUMNS, conform, measured

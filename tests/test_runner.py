@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from sigmabench.eval.errors import UsageError
 from sigmabench.eval.publish import publish
 from sigmabench.eval.results import results

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from sigmabench.samplers import DDIM, DDPM, DPMpp2M, DPMpp2MSDE, Euler, EulerAncestral, Heun, Level, Path
 from sigmabench.samplers.bridge import ancestral_std, bridge
 from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, output_moments, pure_noise_path

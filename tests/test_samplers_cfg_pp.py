@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from sigmabench.plugins.registry import build, describe
 from sigmabench.samplers import DDIM, DDPM, DPMpp2M, DPMpp2MSDE, Euler, EulerAncestral, Heun, Level, Path
 from sigmabench.samplers.bridge import ancestral_std

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 import torch
 from numpy.polynomial.hermite_e import hermegauss
+
 from sigmabench.samplers import DDIM, DDPM, DPMpp2MSDE, EulerAncestral, Path
 from sigmabench.samplers.ancestral_second_order import DPM2Ancestral, DPMpp2SAncestral, RESMultistepAncestral
 from sigmabench.samplers.conformance.convergence import slope

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from sigmabench.samplers import DDIM, Level, Path
 from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, output_moments, pure_noise_path
 from sigmabench.samplers.few_step import LCM, TCD, Consistency

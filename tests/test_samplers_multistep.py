@@ -11,6 +11,7 @@ from diffusers import (
     LMSDiscreteScheduler,
     UniPCMultistepScheduler,
 )
+
 from sigmabench.samplers import (
     DEIS,
     IPNDM,

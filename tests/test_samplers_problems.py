@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+
 from sigmabench.samplers import Level
 from sigmabench.samplers.conformance.convergence import SCALES, normal_quantiles, slope
 from sigmabench.samplers.level import CLEAN, PURE_NOISE

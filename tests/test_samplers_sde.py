@@ -9,6 +9,7 @@ from pathlib import Path as File
 
 import pytest
 import torch
+
 from sigmabench.samplers import DPMpp2MSDE, EulerAncestral, Level, Path
 from sigmabench.samplers.ancestral_second_order import DPM2Ancestral, DPMpp2SAncestral, RESMultistepAncestral
 from sigmabench.samplers.conformance.convergence import (

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from scipy.integrate import quad
+
 from sigmabench.samplers import DPMpp2MSDE, Euler, EulerAncestral, Level, Path
 from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, moment_error, pure_noise_path, slope
 from sigmabench.samplers.er_sde import ERSDE

@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 from diffusers import DPMSolverSinglestepScheduler, KDPM2DiscreteScheduler
+
 from sigmabench.samplers import (
     DPM2,
     ETDRK4,

@@ -9,6 +9,7 @@ from pathlib import Path as File
 
 import pytest
 import torch
+
 from sigmabench.plugins.registry import build, describe
 from sigmabench.samplers import DPM2, DPMpp2M, Euler, EulerAncestral, Heun, Level, Path
 from sigmabench.samplers.cfg_pp import CFGpp

@@ -9,6 +9,7 @@ from diffusers import DDIMScheduler
 from diffusers.schedulers.scheduling_ddim import betas_for_alpha_bar, rescale_zero_terminal_snr
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sigmabench.samplers import Level
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.schedules import Cosine, Flow, Linear, ScaledLinear, ZeroTerminalSNR

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler
+
 from sigmabench.samplers import Path
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.schedules import Cosine, Flow, Linear, ScaledLinear, ZeroTerminalSNR

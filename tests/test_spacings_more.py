@@ -13,6 +13,7 @@ import pytest
 import scipy.stats
 from diffusers import EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 from diffusers.schedulers import AysSchedules
+
 from sigmabench.plugins.registry import build, catalogue
 from sigmabench.samplers import Path
 from sigmabench.samplers.level import CLEAN, PURE_NOISE, Level

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+
 from sigmabench.eval.cells import Cell
 from sigmabench.eval.errors import UsageError
 from sigmabench.eval.store import Store, write_atomic

@@ -1,6 +1,7 @@
 """Sweep files: read, checked in full, explained."""
 
 import pytest
+
 from sigmabench.eval.errors import UsageError
 from sigmabench.eval.sweep import load_sweep
 
