@@ -115,7 +115,7 @@ def test_impossible_cells_are_in_the_table_with_their_reason(tmp_path):
     ("changes", "message"),
     [
         ({"schedules": ["cosine"]}, "no cell of this sweep can be run"),
-        ({"prompts": []}, "prompts are missing"),
+        ({"prompts": [], "models": ["gaussian_mixture", "embedded"]}, "prompts are missing"),
         ({"images": 1}, "needs at least 2 images, images = 1"),
         ({"models": ["diffusers(path='/nowhere/at/all')"]}, "/nowhere/at/all"),
         ({"dtype": "float16", "device": "cpu"}, "float16"),
