@@ -6,6 +6,7 @@ Independent of this package's samplers, so that a fault in them cannot pass for 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ def initial_noise(seeds: Sequence[int]) -> torch.Tensor:
     return torch.stack([torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-def solver(generator: Generator, steps: int) -> object:
+def solver(generator: Generator, steps: int) -> Any:
     """DPM-Solver++(2M) on the generator's betas: Karras spacing (arXiv 2206.00364) for eps, trailing for v."""
     from diffusers import DPMSolverMultistepScheduler
 

@@ -107,7 +107,7 @@ def generator_scores(generator: Generator, text: ImageText, reference: Moments, 
         "class_recovered": {name: hits(judged(pixels) == labels) for name, pixels in sets.items()},
         "class_recovered_by_class": {c: hits(judged(best[labels == i]) == i) for i, c in enumerate(CLASSES)},
         "frechet": {**distances, "pure noise": frechet(decode(initial_noise(seeds)), reference), "n": n},
-        "mean_luminance": tone_response(generator, text, labels[:200], seeds[:200]),
+        "mean_luminance": tone_response(generator, text, labels[:100], seeds[:100]),
     }
 
 

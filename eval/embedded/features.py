@@ -43,6 +43,8 @@ class FeatureNet(nn.Module):
     """uint8 (B, 3, 32, 32) -> float32 features (B, 256); `logits` gives (B, 10)."""
 
     num_features = 256
+    mean: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, widths: tuple[int, int, int] = (64, 192, 256)) -> None:
         super().__init__()
@@ -74,7 +76,7 @@ class FeatureNet(nn.Module):
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
         filters = (vectors / (values + eps).sqrt()).T.reshape(12, 3, 2, 2).float()
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
-        self.whiten.bias.zero_()
+        self.whiten.bias.zero_()  # type: ignore[union-attr]
 
 
 class FrozenFeatureNet(FeatureNet):

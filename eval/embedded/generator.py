@@ -13,12 +13,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from .weights_files import WEIGHTS, content_hash
-
-if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
 
 NAMES = ("eps", "v")
 
@@ -55,7 +52,7 @@ SCHEDULERS = {
 class Generator(NamedTuple):
     """A frozen float32 network, its diffusers scheduler configuration, and the hash of its weights."""
 
-    unet: UNet2DConditionModel
+    unet: Any  # a UNet2DConditionModel; diffusers says little of its types
     scheduler_config: dict
     hash: str
     name: str

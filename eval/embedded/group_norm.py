@@ -67,4 +67,4 @@ def use_row_group_norm(model: nn.Module) -> None:
 
     for module in model.modules():
         if isinstance(module, nn.GroupNorm):
-            module.forward = forward.__get__(module)
+            module.forward = forward.__get__(module)  # type: ignore[method-assign]

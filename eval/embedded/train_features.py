@@ -13,12 +13,13 @@ import torch.nn.functional as F
 
 from .data import Images, read_images
 from .features import FeatureNet
+from .judge import Judge
 from .training import Trainer, mirror, random_crop, recipe_arguments
 from .weights_files import write_weights
 
 
 @torch.no_grad()
-def accuracy(net: torch.nn.Module, images: Images, batch: int = 500) -> float:
+def accuracy(net: FeatureNet | Judge, images: Images, batch: int = 500) -> float:
     """Share of right classes, evaluation mode, float32, no augmentation."""
     net.eval()
     found = torch.cat([net.logits(pixels).argmax(1) for pixels in images.pixels.split(batch)])
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> float:
     args = recipe_arguments(__doc__, epochs=20, batch=250, lr=0.4).parse_args(argv)
     torch.manual_seed(args.seed)
     train = read_images(args.data, limit=args.limit).to(args.device)
-    net = FeatureNet().to(args.device, memory_format=torch.channels_last)
+    net = FeatureNet().to(args.device).to(memory_format=torch.channels_last)
     net.set_whitening(train.pixels[:5000])
     decayed = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in net.parameters() if p.requires_grad and p.ndim == 1]

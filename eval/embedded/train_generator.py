@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -49,7 +50,7 @@ class Prompts:
         return self.states[torch.where(everything < self.drop_all, len(self.states) - 1, row)]
 
 
-def scheduler_of(kind: str) -> object:
+def scheduler_of(kind: str) -> Any:
     """A diffusers scheduler for the variant: its `alphas_cumprod` define the noise levels."""
     from diffusers import DDIMScheduler
 
@@ -74,7 +75,8 @@ def export(unet: nn.Module, average: dict[str, torch.Tensor], kind: str, folder:
     """Averaged weights as float16 `unet/` and the scheduler configuration, as a diffusers pipeline stores them."""
     from diffusers import UNet2DConditionModel
 
-    half = UNet2DConditionModel(**UNET).half()
+    half: Any = UNet2DConditionModel(**UNET)
+    half = half.half()
     half.load_state_dict(average)
     half.save_pretrained(folder / "unet")
     scheduler_of(kind).save_pretrained(folder / "scheduler")
@@ -91,7 +93,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--export-only", action="store_true")
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
-    unet = UNet2DConditionModel(**UNET).to(args.device, memory_format=torch.channels_last)
+    unet: Any = UNet2DConditionModel(**UNET)
+    unet = unet.to(args.device, memory_format=torch.channels_last)
     if args.start and not args.checkpoint.exists():
         unet.load_state_dict(torch.load(args.start, map_location=args.device, weights_only=True)["average"])
     train = read_images(args.data, limit=args.limit).to(args.device)

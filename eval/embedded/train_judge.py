@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> float:
     args = recipe_arguments(__doc__, epochs=14, batch=200, lr=4e-3, seed=2).parse_args(argv)
     torch.manual_seed(args.seed)
     train = read_images(args.data, limit=args.limit).to(args.device)
-    net = Judge().to(args.device, memory_format=torch.channels_last)
+    net = Judge().to(args.device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.05, fused=True)
     size = {"rows": len(train.labels), "batch": args.batch, "epochs": args.epochs}
     trainer = Trainer(net, optimizer, **size, checkpoint=args.checkpoint, seed=args.seed, decay=0.99).resume()
