@@ -1,11 +1,6 @@
 """The same numbers as k-diffusion, the implementation that most programs copied, in float64."""
 
-import importlib
-import importlib.util
 import math
-import sys
-import types
-from pathlib import Path as File
 
 import pytest
 import torch
@@ -17,26 +12,6 @@ from sigmabench.samplers.problems import BIMODAL
 from sigmabench.samplers.run import sample
 from sigmabench.samplers.schedules import ScaledLinear
 from sigmabench.samplers.spacings import Exponential, Karras
-
-INSTALL = "pip install --no-deps k-diffusion==0.1.1.post1 torchsde trampoline torchdiffeq"
-
-
-@pytest.fixture(scope="module")
-def sampling():
-    """k_diffusion.sampling alone: the package itself imports data sets and CLIP, which it does not need here."""
-    for name in ("k_diffusion", "torchsde", "trampoline", "torchdiffeq"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"k-diffusion is not installed: {INSTALL}")
-    package = types.ModuleType("k_diffusion")
-    package.__path__ = [str(File(importlib.util.find_spec("k_diffusion").origin).parent)]
-    before, sys.modules["k_diffusion"] = sys.modules.get("k_diffusion"), package
-    try:
-        yield importlib.import_module("k_diffusion.sampling")
-    finally:
-        del sys.modules["k_diffusion"]
-        if before:
-            sys.modules["k_diffusion"] = before
-
 
 PATHS = {
     "karras": [level.ve_sigma for level in Karras()(ScaledLinear(), 12)],

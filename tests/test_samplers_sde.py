@@ -1,11 +1,6 @@
 """Samplers of the reverse-time SDE: the kit, identities, exactness on polynomials, and k-diffusion's numbers."""
 
-import importlib
-import importlib.util
 import math
-import sys
-import types
-from pathlib import Path as File
 
 import pytest
 import torch
@@ -144,26 +139,6 @@ def test_scale_of_the_noise_does_what_it_says():
         _, plain = output_moments(sampler(), Path([s, t]))
         _, louder = output_moments(sampler(s_noise=1.1), Path([s, t]))
         assert louder**2 - plain**2 == pytest.approx(0.21 * 0.75, rel=1e-9)
-
-
-INSTALL = "pip install --no-deps k-diffusion==0.1.1.post1 torchsde trampoline torchdiffeq"
-
-
-@pytest.fixture(scope="module")
-def sampling():
-    """k_diffusion.sampling alone: the package itself imports data sets and CLIP, which it does not need here."""
-    for name in ("k_diffusion", "torchsde", "trampoline", "torchdiffeq"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"k-diffusion is not installed: {INSTALL}")
-    package = types.ModuleType("k_diffusion")
-    package.__path__ = [str(File(importlib.util.find_spec("k_diffusion").origin).parent)]
-    before, sys.modules["k_diffusion"] = sys.modules.get("k_diffusion"), package
-    try:
-        yield importlib.import_module("k_diffusion.sampling")
-    finally:
-        del sys.modules["k_diffusion"]
-        if before:
-            sys.modules["k_diffusion"] = before
 
 
 SIGMAS = {

@@ -1,11 +1,6 @@
 """Samplers around samplers that add noise: churn, restart and predictor-corrector; EDM's numbers from k-diffusion."""
 
-import importlib
-import importlib.util
 import math
-import sys
-import types
-from pathlib import Path as File
 
 import pytest
 import torch
@@ -226,26 +221,6 @@ def test_wrappers_take_their_declarations_from_the_sampler_inside():
 )
 def test_a_wrapper_is_written_as_a_call_around_a_name(text, shortest):
     assert describe("sampler", build("sampler", text)) == shortest
-
-
-INSTALL = "pip install --no-deps k-diffusion==0.1.1.post1 torchsde trampoline torchdiffeq"
-
-
-@pytest.fixture(scope="module")
-def sampling():
-    """k_diffusion.sampling alone: the package itself imports data sets and CLIP, which it does not need here."""
-    for name in ("k_diffusion", "torchsde", "trampoline", "torchdiffeq"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"k-diffusion is not installed: {INSTALL}")
-    package = types.ModuleType("k_diffusion")
-    package.__path__ = [str(File(importlib.util.find_spec("k_diffusion").origin).parent)]
-    before, sys.modules["k_diffusion"] = sys.modules.get("k_diffusion"), package
-    try:
-        yield importlib.import_module("k_diffusion.sampling")
-    finally:
-        del sys.modules["k_diffusion"]
-        if before:
-            sys.modules["k_diffusion"] = before
 
 
 SIGMAS = {"to clean": [14.6, 7.0, 3.1, 1.9, 0.6, 0.2, 0.03, 0.0], "split": [20.0, 11.0, 10.0, 4.0, 0.9, 0.3]}

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from .captions import check_words
 from .weights_files import WEIGHTS, content_hash
@@ -37,7 +36,7 @@ def resized(pixels: torch.Tensor) -> torch.Tensor:
     return (x * 2 - 1).contiguous(memory_format=torch.channels_last)
 
 
-def text_states(clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def text_states(clip: Any, tokens: torch.Tensor) -> torch.Tensor:
     """Hidden states after the final norm: int64 (B, 16) -> (B, 16, 32). The body of open_clip's `encode_text`."""
     x = clip.token_embedding(tokens) + clip.positional_embedding
     return clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
