@@ -1,12 +1,7 @@
 """Spacings of other programs and papers: their numbers, without the steps they drop and the NaNs at one step."""
 
-import importlib
-import importlib.util
 import math
-import sys
-import types
 from itertools import pairwise
-from pathlib import Path as File
 
 import numpy as np
 import pytest
@@ -40,23 +35,6 @@ from sigmabench.samplers.spacings.beta import beta_cdf, beta_quantile
 
 SD = ScaledLinear()
 SCHEDULES = [SD, Linear(), Cosine(), Flow(), Flow(shift=3.0), ZeroTerminalSNR(), ZeroTerminalSNR(Linear())]
-
-
-@pytest.fixture(scope="module")
-def sampling():
-    """k_diffusion.sampling alone: the package itself imports data sets and CLIP, which it does not need here."""
-    for name in ("k_diffusion", "torchsde", "trampoline", "torchdiffeq"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip("k-diffusion is not installed")
-    package = types.ModuleType("k_diffusion")
-    package.__path__ = [str(File(importlib.util.find_spec("k_diffusion").origin).parent)]
-    before, sys.modules["k_diffusion"] = sys.modules.get("k_diffusion"), package
-    try:
-        yield importlib.import_module("k_diffusion.sampling")
-    finally:
-        del sys.modules["k_diffusion"]
-        if before:
-            sys.modules["k_diffusion"] = before
 
 
 def sigmas(spacing, schedule, steps):
