@@ -21,11 +21,10 @@ def initial_noise(seeds: Sequence[int]) -> torch.Tensor:
 
 
 def solver(generator: Generator, steps: int) -> Any:
-    """DPM-Solver++(2M) on the generator's betas: Karras spacing (arXiv 2206.00364) for eps, trailing for v."""
+    """DPM-Solver++(2M) on the generator's betas and spacing (trailing)."""
     from diffusers import DPMSolverMultistepScheduler
 
-    karras = generator.scheduler_config["prediction_type"] == "epsilon"
-    scheduler = DPMSolverMultistepScheduler.from_config(generator.scheduler_config, use_karras_sigmas=karras)
+    scheduler = DPMSolverMultistepScheduler.from_config(generator.scheduler_config)
     scheduler.set_timesteps(steps)
     return scheduler
 
