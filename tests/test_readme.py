@@ -33,6 +33,15 @@ def test_the_sweep_file_has_the_cells_it_promises(tmp_path):
     assert len(sweep.samplers) * len(sweep.spacings) * len(sweep.steps) * len(sweep.guided()) == 24
 
 
+def test_the_numbers_of_plugins_are_those_of_the_registry():
+    from sigmabench.plugins.registry import catalogue
+
+    words = {"sampler": "samplers", "schedule": "schedules", "spacing": "spacings", "guidance": "guidance"}
+    for kind, word in words.items():
+        built_in = [entry for entry in catalogue(kind).values() if entry.plugin == "builtin"]
+        assert f"{len(built_in)} {word}" in README
+
+
 def test_the_pipeline_example_is_legal(tmp_path):
     from sigmabench.eval.sweep import load_sweep
 
