@@ -65,7 +65,7 @@ def test_the_judge_recovers_more_classes_than_chance(drawn):
 @pytest.mark.parametrize("harm", [noisy, blurred])
 def test_distances_grow_with_damage(drawn, metric, harm):
     images, prompts = drawn
-    levels = {noisy: (4, 8, 16), blurred: (0.6, 1, 2)}[harm]  # beyond a deviation of 16 of 255 they saturate
+    levels = {noisy: (4, 8, 16), blurred: (1, 1.5, 2.5)}[harm]  # slight blur helps drawn images, strong noise saturates
     values = [value(metric, harm(images, level), prompts).value for level in levels]
     assert value(metric, images, prompts).value < values[0] < values[1] < values[2]
 

@@ -96,7 +96,7 @@ def test_a_failing_cell_is_recorded_and_the_rest_go_on(tmp_path, monkeypatch):
 def test_a_damaged_shard_is_made_again_with_the_same_numbers(tmp_path):
     run(tmp_path)
     before = numbers(tmp_path)
-    shard = next(tmp_path.glob("cells/*/*.safetensors"))
+    shard = next(tmp_path.glob("cells/*/0*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:-7])
     _, outcome = run(tmp_path)
     assert outcome.made == 12
@@ -151,11 +151,11 @@ def test_a_killed_sweep_goes_on_and_ends_with_the_same_numbers(tmp_path, end):
     sweep_file.write_text(json.dumps(fields))
     killed = command(tmp_path / "killed", sweep_file)
     deadline = time.monotonic() + 120
-    while not list(Path(tmp_path / "killed").glob("cells/*/*.safetensors")) and time.monotonic() < deadline:
+    while not list(Path(tmp_path / "killed").glob("cells/*/0*.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.02)
     killed.send_signal(end)
     _, errors = killed.communicate(timeout=60)
-    made = len(list((tmp_path / "killed").glob("cells/*/*.safetensors")))
+    made = len(list((tmp_path / "killed").glob("cells/*/0*.safetensors")))
     assert 1 <= made < 8, "the signal came too late to interrupt anything"
     if end != signal.SIGKILL:
         assert killed.returncode == 130
