@@ -10,7 +10,7 @@ from torch import Tensor
 from .protocols import Sample
 
 PREVIEW = "preview"
-PREVIEWS = 24  # images of a cell that are kept for the report
+PREVIEWS = 10  # images of a cell that are kept for the report
 PREVIEW_SIZE = 256
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from ..plugins.registry import build
 from ..reports.results import COLUMNS
 from .cells import Planned
-from .images import PREVIEW
+from .images import PREVIEW, PREVIEWS
 from .protocols import Value
 from .provenance import versions
 from .runner import Plan
@@ -37,7 +37,7 @@ def previews(plan: Plan, store: Store) -> dict[str, np.ndarray]:
     for planned in plan.runnable:
         parts = [o[PREVIEW] for o in store.observations(planned.cell, plan.sweep.images) if PREVIEW in o]
         if parts:
-            found[planned.cell.key] = np.concatenate(parts)
+            found[planned.cell.key] = np.concatenate(parts)[:PREVIEWS]
     return found
 
 
