@@ -14,7 +14,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "on the feature network, the resizing and the number of images: compare only with values made the same way. "
         "It is not FID, which is defined by one particular Inception network.",
     ),
-    "kid": (
+    "fid": (
+        "Fréchet Inception distance",
+        "Distance between Gaussian fits to the Inception features of the generated and of the reference images, with "
+        "clean-fid's resizing. It falls with the number of images: compare only equal numbers.",
+    ),
+    "kd": (
         "Kernel distance",
         "Squared maximum mean discrepancy between the features of generated and of reference images, with no bias from "
         "the number of images; slightly below zero means that no difference was found. It compares only with values "
@@ -75,7 +80,7 @@ def sentence(results: pd.DataFrame, metric: str) -> str:
 def quality(results: pd.DataFrame) -> str | None:
     """The metric the answer is about: a Fréchet distance, else a kernel distance, else the first with a direction."""
     ranked = (metric for metric in metrics(results) if direction(results, metric) is not None)
-    return _first(results, ("fd", "kid")) or next(ranked, None)
+    return _first(results, ("fid", "fd", "kd")) or next(ranked, None)
 
 
 def adherence(results: pd.DataFrame) -> str | None:

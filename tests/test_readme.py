@@ -47,9 +47,7 @@ def test_the_pipeline_example_is_legal(tmp_path):
 
     (tmp_path / "prompts.txt").write_text("a cat\n")
     (tmp_path / "s.yaml").write_text(blocks("yaml")[1])
-    assert load_sweep(tmp_path / "s.yaml").models == [
-        "diffusers(path='stable-diffusion-v1-5/stable-diffusion-v1-5')"
-    ]
+    assert load_sweep(tmp_path / "s.yaml").models == ["diffusers(path='stable-diffusion-v1-5/stable-diffusion-v1-5')"]
 
 
 def test_the_python_example_runs_and_finds_the_exact_answer():

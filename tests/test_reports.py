@@ -22,7 +22,7 @@ from sigmabench.reports import atomic, compare, draw, lines, metric_words, numbe
 from sigmabench.reports.results import COLUMNS, conform, measured
 
 FD, CLIP, LIGHT = "fd/cifarnet-3f2a91bc/bicubic-aa", "clip_score/tiny-77ab", "luminance"
-DIRECTIONS = {FD: False, "kid/cifarnet-3f2a91bc": False, CLIP: True, "class_agreement": True, LIGHT: None}
+DIRECTIONS = {FD: False, "kd/cifarnet-3f2a91bc": False, CLIP: True, "class_agreement": True, LIGHT: None}
 SAMPLERS = {"ddim": 60.0, "dpmpp_2m": 18.0, "euler_ancestral": 75.0, "heun": 26.0, "unipc": 15.0}
 ABOUT = {"title": "Which sampler?", "command": "sigmabench sweep first.yaml", "date": "2026-01-01"}
 
@@ -66,7 +66,7 @@ def sweep(samplers=SAMPLERS, steps=(5, 8, 12, 20), scales=(1.0, 3.0, 6.0), model
                     level = 9.0 + 2 * m + error + 0.35 * (scale - 2.5) ** 2
                     values = {
                         FD: (level + rng.normal(0, 0.15), 0.35 + 0.02 * level),
-                        "kid/cifarnet-3f2a91bc": (level / 4000, 0.0004),
+                        "kd/cifarnet-3f2a91bc": (level / 4000, 0.0004),
                         CLIP: (58 + 9 * (1 - math.exp(-scale / 2)) - error / 9 + rng.normal(0, 0.1), 0.4),
                         "class_agreement": (min(0.97, 0.62 + 0.12 * math.log1p(scale) - error / 250), 0.02),
                         LIGHT: (0.47 + 0.008 * scale, 0.003),
@@ -276,7 +276,7 @@ def test_markdown_is_bold_for_the_unbeaten_and_keeps_its_columns_whatever_the_na
 
 
 def test_metrics_are_called_what_they_are(small):
-    for metric in (FD, "kid/cifarnet-3f2a91bc", CLIP, LIGHT):
+    for metric in (FD, "kd/cifarnet-3f2a91bc", CLIP, LIGHT):
         said = metric_words.sentence(small, metric)
         assert "N = 1,000 images per cell" in said
     assert "not FID" in metric_words.sentence(small, FD)
@@ -469,7 +469,8 @@ EDGES = {
     "a failed cell": ([row(FD, 9.0), broken("failed", "boom", steps=3), broken("refused", "no", scale=9.0)], {FD: 1}),
     "two models": ([row(FD, 9.0, model="a"), row(FD, 8.0, model="b"), row(CLIP, 60.0, model="b")], {FD: 2}),
     "several spacings": (
-        [row(FD, 9.0), row(FD, 8.0, spacing="beta"), row(FD, 7.0, spacing="", schedule="flow")], {FD: 3},
+        [row(FD, 9.0), row(FD, 8.0, spacing="beta"), row(FD, 7.0, spacing="", schedule="flow")],
+        {FD: 3},
     ),
     "no guidance": ([row(FD, 9.0, scale=math.nan), row(CLIP, 60.0, scale=math.nan), row(FD, 8.0)], {FD: 2}),
     "higher is better": ([row("class_agreement", 0.9, 0.01), row("class_agreement", 0.8, 0.01, steps=5)], {}),
@@ -606,7 +607,7 @@ def test_metrics_left_undrawn_in_a_large_report_are_named(small, monkeypatch):
 
     monkeypatch.setattr(page_module, "PANELS", 9)
     text = Parsed(page(small)).text()
-    assert "Not drawn, to keep this file small: kid/cifarnet-3f2a91bc, class_agreement, luminance, diversity." in text
+    assert "Not drawn, to keep this file small: kd/cifarnet-3f2a91bc, class_agreement, luminance, diversity." in text
 
 
 # The grid of samples
