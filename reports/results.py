@@ -49,7 +49,7 @@ def conform(results: pd.DataFrame) -> pd.DataFrame:
     for column in WHOLE:
         frame[column] = _whole(frame[column])
     for column in REAL:
-        frame[column] = pd.to_numeric(frame[column]).astype("float64")
+        frame[column] = _real(frame[column])
     frame["higher_is_better"] = pd.Series(
         [DIRECTIONS.get(str(value).lower()) for value in frame["higher_is_better"]], index=frame.index, dtype=object
     )
@@ -65,6 +65,11 @@ def conform(results: pd.DataFrame) -> pd.DataFrame:
 
 def _text(column: pd.Series) -> pd.Series:
     return column.astype(object).where(column.notna(), "").map(str).astype(object)
+
+
+def _real(column: pd.Series) -> pd.Series:
+    """Floats, text read to the last bit, which pandas' own parser is not held to in all versions."""
+    return column.map(lambda value: float("nan") if pd.isna(value) or value == "" else float(value)).astype("float64")
 
 
 def _whole(column: pd.Series) -> pd.Series:
