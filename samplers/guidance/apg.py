@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
 from ..settings import setting, settings
-from .space import SPACES, dot, from_space, length, share, to_space
+from .space import SPACES, dot, from_space, length, pair, share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class APG:
             nonlocal average
             if self.scale == 1:
                 return predictions["cond"]
-            cond, uncond = (to_space(self.space, predictions[name], x, level) for name in ("cond", "uncond"))
+            cond, uncond = pair(self.space, predictions, x, level)
             average = cond - uncond if average is None else cond - uncond + self.momentum * average
             return from_space(self.space, cond + (self.scale - 1) * self._update(average, cond), x, level)
 

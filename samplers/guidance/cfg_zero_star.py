@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
 from ..settings import setting, settings
-from .space import SPACES, dot, from_space, share, to_space
+from .space import SPACES, dot, from_space, pair, share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class CFGZeroStar:
                 return cond
             if next(evaluations) < self.zero_init:
                 return from_space(self.space, cond * 0.0, x, level)
-            cond, uncond = (to_space(self.space, predictions[name], x, level) for name in ("cond", "uncond"))
+            cond, uncond = pair(self.space, predictions, x, level)
             uncond = share(dot(cond, uncond), dot(uncond, uncond), 1.0) * uncond
             return from_space(self.space, uncond.lerp(cond, self.scale), x, level)
 

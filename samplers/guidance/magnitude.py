@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
 from ..settings import setting, settings
-from .space import SPACES, from_space, length, share, to_space
+from .space import SPACES, from_space, length, pair, share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ class CFGNorm:
     def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
         if self.scale == 1:
             return predictions["cond"]
-        cond, uncond = (to_space(self.space, predictions[name], x, level) for name in ("cond", "uncond"))
+        cond, uncond = pair(self.space, predictions, x, level)
         guided = uncond.lerp(cond, self.scale)
         ratio = share(self._length(cond), self._length(guided), 1.0)
         return from_space(self.space, guided * (self.limit * ratio).clamp(max=1.0), x, level)
@@ -68,7 +68,7 @@ class MagnitudeAware:
     def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
         if self.scale == 1:
             return predictions["cond"]
-        cond, uncond = (to_space(self.space, predictions[name], x, level) for name in ("cond", "uncond"))
+        cond, uncond = pair(self.space, predictions, x, level)
         ratio = share(length(cond - uncond), length(uncond))
         scale = 1 + (self.scale - 1) * (-self.alpha * ratio).exp()
         return from_space(self.space, uncond + scale * (cond - uncond), x, level)

@@ -11,6 +11,7 @@ prediction of another network: what a paper combined is what its network predict
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..level import Level
@@ -27,6 +28,11 @@ def to_space(space: str, x0: Tensor, x: Tensor, level: Level) -> Tensor:
         return x0
     scale, center = _line(space, level)
     return (center * x - x0) / scale
+
+
+def pair(space: str, predictions: Mapping[str, Tensor], x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+    """The predictions cond and uncond of the image, in that space."""
+    return to_space(space, predictions["cond"], x, level), to_space(space, predictions["uncond"], x, level)
 
 
 def from_space(space: str, prediction: Tensor, x: Tensor, level: Level) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
 from ..settings import setting, settings
-from .space import SPACES, dot, from_space, to_space
+from .space import SPACES, dot, from_space, pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ class TCFG:
     def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
         if self.scale == 1:
             return predictions["cond"]
-        cond, uncond = (to_space(self.space, predictions[name], x, level) for name in ("cond", "uncond"))
+        cond, uncond = pair(self.space, predictions, x, level)
         angle = (2 * dot(cond, uncond)).atan2(dot(cond, cond) - dot(uncond, uncond)) / 2
         a, b = angle.cos(), angle.sin()
         return from_space(self.space, (b * (a * cond + b * uncond)).lerp(cond, self.scale), x, level)
