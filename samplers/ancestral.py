@@ -39,13 +39,7 @@ class EulerAncestral:
     aliases: ClassVar[tuple[str, ...]] = ("sample_euler_ancestral", "EulerAncestralDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        for s, t in path:
-            x, x0 = yield x, s
-            u = ancestral_std(s, t, self.eta)
-            x = bridge(x, x0, s, t, u)
-            if u:
-                x = x.add_(noise(s, t), alpha=u * self.s_noise)
-        return x
+        return (yield from _ancestral(x, path, noise, self.eta, self.s_noise))
 
 
 @settings
@@ -65,13 +59,7 @@ class DDIM:
     aliases: ClassVar[tuple[str, ...]] = ("DDIMScheduler",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        for s, t in path:
-            x, x0 = yield x, s
-            u = ancestral_std(s, t, self.eta)
-            x = bridge(x, x0, s, t, u)
-            if u:
-                x = x.add_(noise(s, t), alpha=u)
-        return x
+        return (yield from _ancestral(x, path, noise, self.eta))
 
 
 @settings
@@ -99,6 +87,16 @@ class DDPM:
             if t.sigma:
                 x = x.add_(noise(s, t), alpha=small if self.variance == "small" else _forward_std(s, t))
         return x
+
+
+def _ancestral(x: Tensor, path: Path, noise: Noise, eta: float, s_noise: float = 1.0) -> Run:
+    for s, t in path:
+        x, x0 = yield x, s
+        u = ancestral_std(s, t, eta)
+        x = bridge(x, x0, s, t, u)
+        if u:
+            x = x.add_(noise(s, t), alpha=u * s_noise)
+    return x
 
 
 def _forward_std(s: Level, t: Level) -> float:
