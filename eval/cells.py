@@ -80,7 +80,7 @@ def levels(cell: Cell, model: Model) -> LevelPath:
             "an eps prediction says nothing about the image at alpha = 0, where this path starts; "
             "use a model that predicts v, x0 or flow, or a schedule that ends above zero SNR"
         )
-    if first.noisier_than(last) and first.ve_sigma > last.ve_sigma * (1 + 1e-6):
+    if first.ve_sigma > last.ve_sigma * (1 + 1e-6):
         raise ValueError(
             f"the path starts at sigma/alpha = {first.ve_sigma:.4g}, noisier than the {last.ve_sigma:.4g} "
             "that the model was trained up to; use the model's own schedule or set sigma_max of the spacing"

@@ -40,8 +40,7 @@ def generate(model: Model, jobs: Sequence[Job], device: str = "cpu") -> list[Ten
     Raises:
         FloatingPointError: if an image is not finite, naming the sampler and the number of images.
     """
-    with torch.no_grad():
-        results = lockstep([_run(model, job, device) for job in jobs], lambda requests: _answer(model, requests))
+    results = lockstep([_run(model, job, device) for job in jobs], lambda requests: _answer(model, requests))
     for job, x in zip(jobs, results, strict=True):
         bad = int((~x.isfinite()).flatten(1).any(1).sum())
         if bad:

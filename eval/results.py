@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterator
@@ -74,8 +73,6 @@ def _number(text: str, metric: Any, observed: Observed) -> dict[str, Any]:
 
 def _settings(planned: Planned) -> dict[str, Any]:
     cell = planned.cell
-    guidance = build("guidance", cell.guidance)
-    scaled = any(field.name == "scale" for field in dataclasses.fields(guidance))
     return {
         "model": cell.model,
         "sampler": cell.sampler,
@@ -84,7 +81,7 @@ def _settings(planned: Planned) -> dict[str, Any]:
         "steps": cell.steps,
         "guidance": cell.guidance,
         "method": cell.guidance.partition("(")[0],
-        "scale": guidance.scale if scaled else math.nan,
+        "scale": getattr(build("guidance", cell.guidance), "scale", math.nan),
     }
 
 

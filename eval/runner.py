@@ -200,6 +200,4 @@ def _device(sweep: Sweep) -> str:
     device = found if sweep.device == "auto" else sweep.device
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device = 'cuda', but torch sees no CUDA device; use device: cpu or auto")
-    if device == "cpu" and sweep.dtype == "float16":
-        raise UsageError("dtype = 'float16' is not computed on a CPU; use float32 or bfloat16")
     return device

@@ -110,7 +110,7 @@ class Sweep(BaseModel):
         texts = []
         for text in self.guidance:
             instance = build("guidance", text)
-            scaled = bool(self.scales) and any(field.name == "scale" for field in dataclasses.fields(instance))
+            scaled = self.scales and hasattr(instance, "scale")
             variants = [dataclasses.replace(instance, scale=w) for w in self.scales] if scaled else [instance]
             texts += [describe("guidance", variant) for variant in variants]
         return _unique(texts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
 from ..settings import setting, settings
+from .space import from_space, pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,15 +36,11 @@ class RescaledCFG:
         return self._combine
 
     def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-        cond = predictions["cond"]
         if self.scale == 1:
-            return cond
-        guided = predictions["uncond"].lerp(cond, self.scale)
-        if self.space == "x0":
-            return guided * self._factor(cond, guided)
-        # v = (a x / norm - x0) / s and x0 = a x / norm - s v, with a, s = level / norm
-        center = x * (level.alpha / level.norm**2)
-        return center - (center - guided) * self._factor(cond - center, guided - center)
+            return predictions["cond"]
+        cond, uncond = pair(self.space, predictions, x, level)
+        guided = uncond.lerp(cond, self.scale)
+        return from_space(self.space, guided * self._factor(cond, guided), x, level)
 
     def _factor(self, cond: Tensor, guided: Tensor) -> Tensor:
         cond_std, std, peak = cond.flatten(1).std(1), guided.flatten(1).std(1), guided.flatten(1).abs().amax(1)
