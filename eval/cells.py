@@ -7,7 +7,7 @@ import hashlib
 import json
 from itertools import product
 
-from ..plugins.registry import build, find
+from ..plugins.registry import build, entries_in
 from ..samplers.path import Path as LevelPath
 from ..samplers.protocols import Guidance
 from .prompts import prompts_hash
@@ -112,9 +112,6 @@ def _refusal(cell: Cell, model: Model) -> str:
 
 
 def _foreign(**texts: str) -> tuple[str, ...]:
-    entries = [
-        find(kind, text.partition("(")[0])
-        for kind, text in texts.items()
-        if (kind, text) != ("schedule", MODEL_SCHEDULE)
-    ]
+    named = ((kind, text) for kind, text in texts.items() if (kind, text) != ("schedule", MODEL_SCHEDULE))
+    entries = (entry for kind, text in named for entry in entries_in(kind, text))
     return tuple(f"{entry.plugin}=={entry.version}" for entry in entries if entry.version)

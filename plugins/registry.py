@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -92,6 +92,19 @@ def describe(kind: str, instance: Any) -> str:
             nested = field.metadata.get("kind")
             changed[field.name] = parse(describe(nested, value)) if nested else value
     return format_call(Call(name, (), changed))
+
+
+def entries_in(kind: str, text: str) -> Iterator[Entry]:
+    """The entry that ``text`` names and those of the plugins nested in its settings."""
+    return _entries_of(kind, build(kind, text))
+
+
+def _entries_of(kind: str, instance: Any) -> Iterator[Entry]:
+    yield next(entry for entry in catalogue(kind).values() if entry.cls is type(instance))
+    for field in dataclasses.fields(instance):
+        nested, value = field.metadata.get("kind"), getattr(instance, field.name)
+        if nested and value is not None:
+            yield from _entries_of(nested, value)
 
 
 def _instantiate(kind: str, call: Call) -> Any:

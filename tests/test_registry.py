@@ -60,6 +60,12 @@ def test_a_duplicate_name_is_an_error_that_names_both_plugins(stranger):
         registry.catalogue("sampler")
 
 
+def test_a_plugin_nested_in_settings_is_among_those_a_text_depends_on(stranger):
+    stranger(register_samplers=lambda register: register("still", good_sampler()))
+    found = [(entry.name, entry.version) for entry in registry.entries_in("sampler", "churn(sampler=still)")]
+    assert found == [("churn", ""), ("still", "1.2")]
+
+
 def test_an_alias_finds_the_plugin_and_its_own_name_stays_the_text(stranger):
     cls = good_sampler()
     cls.aliases = ("StillScheduler",)
