@@ -1,38 +1,24 @@
 """Multistep methods on eps: Adams-Bashforth in sigma/alpha and, exponential, in log-SNR.
 
-One evaluation a step. A multistep method of order p needs a start whose error is as small: ``start="euler"`` costs
-nothing and caps the order at 2, ``start="runge_kutta"`` takes ``start_evaluations`` more and keeps order p.
+One evaluation a step; for what ``start`` costs and keeps see ``starts``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from .dpm_solver import THIRD_ORDER, second_order
+from .derived import derived
 from .form import NOISE, NOISE_LOG_SNR
 from .linear_multistep import exact, multistep
-from .runge_kutta import METHODS
 from .settings import setting, settings
+from .starts import START_HELP, STARTS, start_cost, start_method, started_order
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .path import Path
     from .protocols import Noise, Run
-
-STARTS = ("euler", "runge_kutta")
-START_HELP = "method of the first steps: runge_kutta costs 1 evaluation for 3 points, 4 for 4, and keeps the order"
-
-
-def order_of(points: int, start: str) -> int:
-    """The order of a multistep method through that many points, as its start leaves it."""
-    return points if start == "runge_kutta" else min(points, 2)
-
-
-def start_cost(points: int, start: str) -> int:
-    """Evaluations beyond one a step: points - 2 steps by a method of order points - 1."""
-    return (points - 2) ** 2 if start == "runge_kutta" and points > 2 else 0
 
 
 @settings
@@ -48,21 +34,12 @@ class LMS:
 
     points: int = setting(4, low=1, high=4, help="predictions used, the newest included")
     start: str = setting("euler", choices=STARTS, help=START_HELP)
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_lms", "LMSDiscreteScheduler", "ipndm_v")
-
-    @property
-    def order(self) -> int:
-        return order_of(self.points, self.start)
-
-    @property
-    def start_evaluations(self) -> int:
-        return start_cost(self.points, self.start)
+    stochastic, evaluations, needs = False, 1, ()
+    order, start_evaluations = started_order, start_cost
+    aliases = ("sample_lms", "LMSDiscreteScheduler", "ipndm_v")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        start = NOISE_STARTS.get(self.points) if self.start == "runge_kutta" else None
+        start = start_method(NOISE, self.points, self.start)
         return (yield from multistep(x, path, NOISE, self.points, start))
 
 
@@ -78,12 +55,10 @@ class IPNDM:
     """
 
     compat: bool = setting(False, help="coefficients of equal steps, as published and in other programs; order 1")
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("IPNDMScheduler",)
+    stochastic, evaluations, needs = False, 1, ()
+    aliases = ("IPNDMScheduler",)
 
-    @property
+    @derived
     def order(self) -> int:
         return 1 if self.compat else 2
 
@@ -103,28 +78,15 @@ class DEIS:
 
     points: int = setting(3, low=1, high=4, help="predictions used, the newest included")
     start: str = setting("euler", choices=STARTS, help=START_HELP)
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("DEISMultistepScheduler",)
-
-    @property
-    def order(self) -> int:
-        return order_of(self.points, self.start)
-
-    @property
-    def start_evaluations(self) -> int:
-        return start_cost(self.points, self.start)
+    stochastic, evaluations, needs = False, 1, ()
+    order, start_evaluations = started_order, start_cost
+    aliases = ("DEISMultistepScheduler",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        start = NOISE_LOG_SNR_STARTS.get(self.points) if self.start == "runge_kutta" else None
+        start = start_method(NOISE_LOG_SNR, self.points, self.start)
         return (yield from multistep(x, path, NOISE_LOG_SNR, self.points, start))
 
 
 def equal_steps(nodes: Sequence[float], z: float) -> list[float]:
     """Adams-Bashforth weights as if all steps were equal."""
     return exact([-float(i) for i in range(len(nodes))], 0.0)
-
-
-NOISE_STARTS = {3: METHODS["midpoint"].tableau, 4: METHODS["ralston3"].tableau}
-NOISE_LOG_SNR_STARTS = {3: second_order(0.5), 4: THIRD_ORDER}

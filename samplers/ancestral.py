@@ -7,7 +7,7 @@ method in three communities' words, which the tests prove.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import ancestral_std, bridge
 from .settings import setting, settings
@@ -32,11 +32,8 @@ class EulerAncestral:
 
     eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is Euler")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_euler_ancestral", "EulerAncestralDiscreteScheduler")
+    order, stochastic, evaluations, needs = 1, True, 1, ()
+    aliases = ("sample_euler_ancestral", "EulerAncestralDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from _ancestral(x, path, noise, self.eta, self.s_noise))
@@ -52,11 +49,8 @@ class DDIM:
     """
 
     eta: float = setting(0.0, low=0.0, high=1.0, help="0 deterministic, 1 as noisy as DDPM")
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("DDIMScheduler",)
+    order, stochastic, evaluations, needs = 1, True, 1, ()
+    aliases = ("DDIMScheduler",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from _ancestral(x, path, noise, self.eta))
@@ -73,11 +67,8 @@ class DDPM:
     """
 
     variance: str = setting("small", choices=("small", "large"), help="beta-tilde or beta of the step")
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("DDPMScheduler", "sample_ddpm")
+    order, stochastic, evaluations, needs = 1, True, 1, ()
+    aliases = ("DDPMScheduler", "sample_ddpm")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

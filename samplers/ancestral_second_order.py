@@ -9,7 +9,7 @@ at alpha = 0 or at sigma = 0 of ``down`` is infinite and takes one first-order s
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import ancestral_std, bridge
 from .level import Level, between
@@ -40,11 +40,8 @@ class DPM2Ancestral:
 
     eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is DPM2")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 2
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_dpm_2_ancestral", "KDPM2AncestralDiscreteScheduler")
+    order, stochastic, evaluations, needs = 2, True, 2, ()
+    aliases = ("sample_dpm_2_ancestral", "KDPM2AncestralDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:
@@ -74,11 +71,8 @@ class DPMpp2SAncestral:
 
     eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is DPM++ 2S")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 2
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_dpmpp_2s_ancestral",)
+    order, stochastic, evaluations, needs = 2, True, 2, ()
+    aliases = ("sample_dpmpp_2s_ancestral",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:
@@ -106,11 +100,8 @@ class RESMultistepAncestral:
 
     eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is RES multistep")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_res_multistep_ancestral",)
+    order, stochastic, evaluations, needs = 1, True, 1, ()
+    aliases = ("sample_res_multistep_ancestral",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         last = None

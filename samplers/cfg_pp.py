@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from .derived import derived
+from .derived import derived, inner
 from .euler import Euler
 from .protocols import Sampler
 from .settings import setting, settings
@@ -30,19 +30,8 @@ class CFGpp:
     """
 
     sampler: Sampler = setting(Euler(), kind="sampler", help="the method that takes the steps")
-    aliases: ClassVar[tuple[str, ...]] = ("sample_euler_cfg_pp",)
-
-    @derived
-    def order(self) -> int:
-        return self.sampler.order
-
-    @derived
-    def stochastic(self) -> bool:
-        return self.sampler.stochastic
-
-    @derived
-    def evaluations(self) -> int:
-        return self.sampler.evaluations
+    order, stochastic, evaluations = inner("order"), inner("stochastic"), inner("evaluations")
+    aliases = ("sample_euler_cfg_pp",)
 
     @derived
     def needs(self) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from .derived import derived
+from .derived import derived, inner
 from .forward import diffuse, raised
 from .heun import Heun
 from .path import Path
@@ -40,21 +40,13 @@ class Churn:
     s_tmax: float | None = setting(None, low=0.0, help="no noise is added where sigma/alpha is above this")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
     compat: bool = setting(False, help="raise above the path's first level too, as in k-diffusion")
-    stochastic: ClassVar[bool] = True
-    aliases: ClassVar[tuple[str, ...]] = ("KarrasVeScheduler",)
+    stochastic, evaluations, needs = True, inner("evaluations"), inner("needs")
+    aliases = ("KarrasVeScheduler",)
 
     @derived
     def order(self) -> int:
         """A step that starts anew has at most the order of its number of evaluations."""
         return min(self.sampler.order, self.sampler.evaluations)
-
-    @derived
-    def evaluations(self) -> int:
-        return self.sampler.evaluations
-
-    @derived
-    def needs(self) -> tuple[str, ...]:
-        return self.sampler.needs
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         runs: list[tuple[float, list[Level]]] = []  # gamma of the first step, levels

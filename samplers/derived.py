@@ -19,3 +19,8 @@ class derived:  # noqa: N801
 
     def __get__(self, instance: Any, owner: type) -> Any:
         return self.value(owner() if instance is None else instance)
+
+
+def inner(name: str) -> Any:
+    """What the sampler inside a wrapper, its field ``sampler``, declares under that name."""
+    return derived(lambda wrapper: getattr(wrapper.sampler, name))

@@ -6,7 +6,7 @@ in log(alpha/sigma).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .form import DATA, NOISE_LOG_SNR
 from .phi import phi
@@ -31,11 +31,8 @@ class DPM2:
     """
 
     r: float = setting(0.5, low=0.05, high=1.0, help="place of the middle level in log-SNR, as a share of the step")
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 2
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_dpm_2", "KDPM2DiscreteScheduler", "dpm_solver_2")
+    order, stochastic, evaluations, needs = 2, False, 2, ()
+    aliases = ("sample_dpm_2", "KDPM2DiscreteScheduler", "dpm_solver_2")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, NOISE_LOG_SNR, second_order(self.r)))
@@ -51,10 +48,7 @@ class DPMSolver3:
     Lu et al. 2022, arXiv:2206.00927, Algorithm 2.
     """
 
-    order: ClassVar[int] = 3
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 3
-    needs: ClassVar[tuple[str, ...]] = ()
+    order, stochastic, evaluations, needs = 3, False, 3, ()
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, NOISE_LOG_SNR, THIRD_ORDER))
@@ -71,11 +65,8 @@ class DPMpp2S:
     """
 
     r: float = setting(0.5, low=0.05, high=1.0, help="place of the middle level in log-SNR, as a share of the step")
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 2
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("DPMSolverSinglestepScheduler",)
+    order, stochastic, evaluations, needs = 2, False, 2, ()
+    aliases = ("DPMSolverSinglestepScheduler",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, DATA, second_order(self.r)))
@@ -90,10 +81,7 @@ class DPMpp3S:
     The data-prediction form of DPM-Solver-3. Lu et al. 2022, arXiv:2211.01095 and arXiv:2206.00927, Algorithm 2.
     """
 
-    order: ClassVar[int] = 3
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 3
-    needs: ClassVar[tuple[str, ...]] = ()
+    order, stochastic, evaluations, needs = 3, False, 3, ()
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, DATA, THIRD_ORDER))

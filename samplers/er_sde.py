@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .derived import derived
@@ -44,10 +44,8 @@ class ERSDE:
     scaler: str = setting("er", choices=SCALERS, help="how much noise: phi(k)")
     stages: int = setting(3, low=1, high=3, help="predictions used: 1 constant, 2 line, 3 parabola")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_er_sde",)
+    stochastic, evaluations, needs = True, 1, ()
+    aliases = ("sample_er_sde",)
 
     @derived
     def order(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .settings import settings
@@ -23,11 +23,8 @@ class Euler:
     Karras et al. 2022, arXiv:2206.00364, Algorithm 1 without correction; Song et al. 2020, arXiv:2010.02502, eq. 12.
     """
 
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_euler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler")
+    order, stochastic, evaluations, needs = 1, False, 1, ()
+    aliases = ("sample_euler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

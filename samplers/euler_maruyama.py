@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import ancestral_std, bridge
 from .settings import setting, settings
@@ -27,10 +27,7 @@ class EulerMaruyama:
     """
 
     eta: float = setting(1.0, low=0.0, high=3.0, help="amount of noise; 0 is the ODE, 1 the reverse SDE")
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
+    order, stochastic, evaluations, needs = 1, True, 1, ()
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

@@ -3,20 +3,20 @@
     x_t = bridge(x, d),    d = sum_j w_j x0_j,    sum_j w_j tau_j^i = i! phi_(i+1)(-h) / phi_1(-h)
 
 with tau_j the earlier levels in units of the step h in log(alpha/sigma). One evaluation a step; for what ``start``
-costs and keeps see ``adams``.
+costs and keeps see ``starts``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from .adams import START_HELP, STARTS, order_of, start_cost
-from .exponential_runge_kutta import REFINED_3, refined_2
+from .derived import derived
 from .form import DATA
 from .linear_multistep import exact, interpolate, multistep
 from .phi import moment
 from .settings import setting, settings
+from .starts import START_HELP, STARTS, start_cost, start_method, started_order
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,11 +34,8 @@ class RES2M:
     Exact for x0 linear in log-SNR, which DPM-Solver++(2M) is not. Zhang et al. 2023, arXiv:2308.02157.
     """
 
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("res_multistep", "sample_res_multistep", "abnorsett_2m")
+    order, stochastic, evaluations, needs = 2, False, 1, ()
+    aliases = ("res_multistep", "sample_res_multistep", "abnorsett_2m")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from multistep(x, path, DATA, 2))
@@ -53,21 +50,12 @@ class RES3M:
     """
 
     start: str = setting("euler", choices=STARTS, help=START_HELP)
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("abnorsett_3m",)
-
-    @property
-    def order(self) -> int:
-        return order_of(3, self.start)
-
-    @property
-    def start_evaluations(self) -> int:
-        return start_cost(3, self.start)
+    points, stochastic, evaluations, needs = 3, False, 1, ()
+    order, start_evaluations = started_order, start_cost
+    aliases = ("abnorsett_3m",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        return (yield from multistep(x, path, DATA, 3, DATA_STARTS[3] if self.start == "runge_kutta" else None))
+        return (yield from multistep(x, path, DATA, 3, start_method(DATA, 3, self.start)))
 
 
 @settings
@@ -79,20 +67,11 @@ class ABNorsett4M:
     """
 
     start: str = setting("euler", choices=STARTS, help=START_HELP)
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def order(self) -> int:
-        return order_of(4, self.start)
-
-    @property
-    def start_evaluations(self) -> int:
-        return start_cost(4, self.start)
+    points, stochastic, evaluations, needs = 4, False, 1, ()
+    order, start_evaluations = started_order, start_cost
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        return (yield from multistep(x, path, DATA, 4, DATA_STARTS[4] if self.start == "runge_kutta" else None))
+        return (yield from multistep(x, path, DATA, 4, start_method(DATA, 4, self.start)))
 
 
 @settings
@@ -110,27 +89,18 @@ class DPMpp3M:
 
     compat: bool = setting(False, help="without the factor 2 of the second difference, as in other programs; order 2")
     start: str = setting("euler", choices=STARTS, help=START_HELP)
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
+    points, stochastic, evaluations, needs, start_evaluations = 3, False, 1, (), start_cost
 
-    @property
+    @derived
     def order(self) -> int:
-        return 2 if self.compat else order_of(3, self.start)
-
-    @property
-    def start_evaluations(self) -> int:
-        return start_cost(3, self.start)
+        return 3 if self.start == "runge_kutta" and not self.compat else 2
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        start = DATA_STARTS[3] if self.start == "runge_kutta" else None
-        return (yield from multistep(x, path, DATA, 3, start, half_curvature if self.compat else exact))
+        weights = half_curvature if self.compat else exact
+        return (yield from multistep(x, path, DATA, 3, start_method(DATA, 3, self.start), weights))
 
 
 def half_curvature(nodes: Sequence[float], z: float) -> list[float]:
     """Exact weights but for the second difference, which has phi_3 where 2 phi_3 is right."""
     moments = [moment(i, z) * (0.5 if i == 2 else 1.0) for i in range(len(nodes))]
     return interpolate(nodes, moments)
-
-
-DATA_STARTS = {3: refined_2(0.5), 4: REFINED_3}

@@ -8,7 +8,7 @@ on t itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .form import DATA
 from .phi import phi
@@ -33,10 +33,7 @@ class RES2S:
     """
 
     c2: float = setting(0.5, low=0.05, high=1.0, help="place of the second stage in log-SNR, as a share of the step")
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 2
-    needs: ClassVar[tuple[str, ...]] = ()
+    order, stochastic, evaluations, needs = 2, False, 2, ()
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, DATA, refined_2(self.c2)))
@@ -51,10 +48,7 @@ class RES3S:
     Zhang et al. 2023, arXiv:2308.02157; Hochbruck, Ostermann 2005, doi:10.1137/040611434, section 5, with gamma = 4.
     """
 
-    order: ClassVar[int] = 3
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 3
-    needs: ClassVar[tuple[str, ...]] = ()
+    order, stochastic, evaluations, needs = 3, False, 3, ()
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, DATA, REFINED_3))
@@ -69,10 +63,7 @@ class ETDRK4:
     Cox, Matthews 2002, doi:10.1006/jcph.2002.6995, eq. 26 to 29.
     """
 
-    order: ClassVar[int] = 4
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 4
-    needs: ClassVar[tuple[str, ...]] = ()
+    order, stochastic, evaluations, needs = 4, False, 4, ()
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, DATA, COX_MATTHEWS))
@@ -85,10 +76,7 @@ class Krogstad:
     a_32 = phi_2(-h/2), a_43 = 2 phi_2(-h), a_42 = 0. Krogstad 2005, doi:10.1016/j.jcp.2004.08.006.
     """
 
-    order: ClassVar[int] = 4
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 4
-    needs: ClassVar[tuple[str, ...]] = ()
+    order, stochastic, evaluations, needs = 4, False, 4, ()
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, DATA, KROGSTAD))
@@ -103,10 +91,7 @@ class RES5S:
     Hochbruck, Ostermann 2005, doi:10.1137/040611434, section 5.
     """
 
-    order: ClassVar[int] = 4
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 5
-    needs: ClassVar[tuple[str, ...]] = ()
+    order, stochastic, evaluations, needs = 4, False, 5, ()
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, DATA, HOCHBRUCK_OSTERMANN))

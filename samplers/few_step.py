@@ -8,7 +8,7 @@ contrast, and more steps do not converge to its distribution.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .protocols import NoiseSchedule
@@ -31,11 +31,8 @@ class LCM:
     Luo et al. 2023, arXiv:2310.04378. For distilled networks only; it is DDIM with all noise replaced.
     """
 
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_lcm", "LCMScheduler", "FlowMatchLCMScheduler")
+    order, stochastic, evaluations, needs = 1, True, 1, ()
+    aliases = ("sample_lcm", "LCMScheduler", "FlowMatchLCMScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:
@@ -56,11 +53,8 @@ class Consistency:
     """
 
     sigma_min: float = setting(0.002, low=0.0, help="sigma/alpha at which the network's output is an image")
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("CMStochasticIterativeScheduler",)
+    order, stochastic, evaluations, needs = 1, True, 1, ()
+    aliases = ("CMStochasticIterativeScheduler",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:
@@ -84,11 +78,8 @@ class TCD:
 
     gamma: float = setting(0.3, low=0.0, high=1.0, help="share of time, or of sigma/alpha, that is noised again")
     schedule: NoiseSchedule | None = setting(None, kind="schedule", help="the model's: measures time as the paper does")
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("TCDScheduler",)
+    order, stochastic, evaluations, needs = 1, True, 1, ()
+    aliases = ("TCDScheduler",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .form import follow, noise_of
@@ -26,11 +26,8 @@ class GradientEstimation:
     """
 
     gamma: float = setting(2.0, low=1.0, high=5.0, help="weight of the newest eps; the last one has 1 - gamma")
-    order: ClassVar[int] = 1
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_gradient_estimation",)
+    order, stochastic, evaluations, needs = 1, False, 1, ()
+    aliases = ("sample_gradient_estimation",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         last = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .settings import settings
@@ -24,11 +24,8 @@ class Heun:
     Karras et al. 2022, arXiv:2206.00364, Algorithm 1.
     """
 
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 2
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_heun", "HeunDiscreteScheduler")
+    order, stochastic, evaluations, needs = 2, False, 2, ()
+    aliases = ("sample_heun", "HeunDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

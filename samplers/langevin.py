@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .ancestral import EulerAncestral
-from .derived import derived
+from .derived import derived, inner
 from .path import Path
 from .protocols import Sampler
 from .settings import setting, settings
@@ -32,8 +32,8 @@ class PredictorCorrector:
     sampler: Sampler = setting(EulerAncestral(), kind="sampler", help="the predictor")
     snr: float = setting(0.16, low=0.0, high=1.0, help="size of a Langevin step: noise to score")
     corrections: int = setting(1, low=0, high=100, help="Langevin steps at each level")
-    stochastic: ClassVar[bool] = True
-    aliases: ClassVar[tuple[str, ...]] = ("ScoreSdeVeScheduler",)
+    stochastic, needs = True, inner("needs")
+    aliases = ("ScoreSdeVeScheduler",)
 
     @derived
     def order(self) -> int:
@@ -42,10 +42,6 @@ class PredictorCorrector:
     @derived
     def evaluations(self) -> int:
         return self.corrections + self.sampler.evaluations
-
-    @derived
-    def needs(self) -> tuple[str, ...]:
-        return self.sampler.needs
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .settings import settings
@@ -24,11 +24,8 @@ class DPMpp2M:
     a last step to sigma = 0. Lu et al. 2022, arXiv:2211.01095, Algorithm 2.
     """
 
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_dpmpp_2m", "DPMSolverMultistepScheduler")
+    order, stochastic, evaluations, needs = 2, False, 1, ()
+    aliases = ("sample_dpmpp_2m", "DPMSolverMultistepScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         last = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from .derived import derived
+from .derived import inner
 from .forward import diffuse
 from .heun import Heun
 from .path import Path
@@ -35,19 +35,7 @@ class Restart:
     low: float = setting(0.1, low=0.0, help="sigma/alpha from which to go back")
     high: float = setting(2.0, low=0.0, help="sigma/alpha to go back to")
     repeats: int = setting(1, low=0, help="how often")
-    stochastic: ClassVar[bool] = True
-
-    @derived
-    def order(self) -> int:
-        return self.sampler.order
-
-    @derived
-    def evaluations(self) -> int:
-        return self.sampler.evaluations
-
-    @derived
-    def needs(self) -> tuple[str, ...]:
-        return self.sampler.needs
+    order, stochastic, evaluations, needs = inner("order"), True, inner("evaluations"), inner("needs")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         levels = path.levels

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from .derived import derived
 from .form import NOISE
 from .settings import setting, settings
 from .tableau import Tableau, classical, single_step
@@ -76,14 +77,13 @@ class RungeKutta:
     """
 
     method: str = setting("rk4", choices=tuple(METHODS), help="the tableau")
-    stochastic: ClassVar[bool] = False
-    needs: ClassVar[tuple[str, ...]] = ()
+    stochastic, needs = False, ()
 
-    @property
+    @derived
     def order(self) -> int:
         return METHODS[self.method].order
 
-    @property
+    @derived
     def evaluations(self) -> int:
         return len(METHODS[self.method].tableau.shares) + 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .derived import derived
@@ -39,10 +39,8 @@ class SASolver:
     corrector: int = setting(4, low=0, high=4, help="predictions in the corrector, the newest one included; 0 is none")
     low: float = setting(0.0, low=0.0, help="no noise is added where sigma/alpha is below this")
     high: float | None = setting(None, low=0.0, help="no noise is added where sigma/alpha is above this")
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_sa_solver", "SASolverScheduler")
+    stochastic, evaluations, needs = True, 1, ()
+    aliases = ("sample_sa_solver", "SASolverScheduler")
 
     @derived
     def order(self) -> int:

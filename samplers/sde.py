@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .settings import setting, settings
@@ -29,11 +29,8 @@ class DPMpp2MSDE:
     eta: float = setting(1.0, low=0.0, help="amount of noise; 0 is the ODE, 1 the reverse SDE")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
     solver: str = setting("midpoint", choices=("midpoint", "heun"), help="weight of the previous prediction")
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_dpmpp_2m_sde",)
+    order, stochastic, evaluations, needs = 2, True, 1, ()
+    aliases = ("sample_dpmpp_2m_sde",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         last = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .reverse_sde import moments, reverse_std
@@ -30,11 +30,8 @@ class DPMpp3MSDE:
     eta: float = setting(1.0, low=0.0, help="amount of noise; 0 is the ODE, 1 the reverse SDE")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
     compat: bool = setting(False, help="half the curvature, as in k-diffusion")
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_dpmpp_3m_sde",)
+    order, stochastic, evaluations, needs = 2, True, 1, ()
+    aliases = ("sample_dpmpp_3m_sde",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         history: list[tuple[Tensor, float]] = []  # (x0, log(alpha/sigma)), newest first

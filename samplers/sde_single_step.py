@@ -7,7 +7,7 @@ from s to the stage, carried on, plus what is new from the stage to t. Each part
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import ancestral_std, bridge
 from .derived import derived
@@ -34,11 +34,8 @@ class DPMppSDE:
     eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is the ODE")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
     r: float = setting(0.5, low=0.05, high=1.0, help="where the stage is, as a share of the step in log-SNR")
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 2
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_dpmpp_sde", "DPMSolverSDEScheduler")
+    order, stochastic, evaluations, needs = 2, True, 2, ()
+    aliases = ("sample_dpmpp_sde", "DPMSolverSDEScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:
@@ -74,11 +71,8 @@ class Seeds2:
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
     r: float = setting(0.5, low=0.05, high=1.0, help="where the stage is, as a share of the step in log-SNR")
     solver: str = setting("phi_1", choices=("phi_1", "phi_2"), help="weight of the stage's prediction")
-    order: ClassVar[int] = 2
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 2
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_seeds_2",)
+    order, stochastic, evaluations, needs = 2, True, 2, ()
+    aliases = ("sample_seeds_2",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:
@@ -108,10 +102,8 @@ class Seeds3:
 
     eta: float = setting(1.0, low=0.0, help="amount of noise; 0 is the ODE, 1 the reverse SDE")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
-    stochastic: ClassVar[bool] = True
-    evaluations: ClassVar[int] = 3
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("sample_seeds_3",)
+    stochastic, evaluations, needs = True, 3, ()
+    aliases = ("sample_seeds_3",)
 
     @derived
     def order(self) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from .bridge import bridge
+from .derived import derived
 from .form import mean
 from .linear_multistep import interpolate
 from .phi import moment, phi
@@ -33,12 +34,10 @@ class UniPC:
 
     points: int = setting(2, low=1, high=3, help="predictions used by the predictor, the paper's order")
     variant: str = setting("bh2", choices=("bh1", "bh2"), help="weight of a slope through two points")
-    stochastic: ClassVar[bool] = False
-    evaluations: ClassVar[int] = 1
-    needs: ClassVar[tuple[str, ...]] = ()
-    aliases: ClassVar[tuple[str, ...]] = ("uni_pc", "UniPCMultistepScheduler")
+    stochastic, evaluations, needs = False, 1, ()
+    aliases = ("uni_pc", "UniPCMultistepScheduler")
 
-    @property
+    @derived
     def order(self) -> int:
         return min(self.points + 1, 3)
 

@@ -27,7 +27,6 @@ from sigmabench.samplers import (
     Path,
     UniPC,
 )
-from sigmabench.samplers.adams import STARTS
 from sigmabench.samplers.conformance.convergence import (
     SCALES,
     jagged_path,
@@ -44,6 +43,7 @@ from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.phi import moment
 from sigmabench.samplers.problems import BIMODAL
 from sigmabench.samplers.run import sample
+from sigmabench.samplers.starts import STARTS
 from sigmabench.samplers.testing import label, parametrize
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
