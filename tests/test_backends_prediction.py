@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from sigmabench.eval.backends.prediction import KINDS, Prediction, flow_time, grid_time
-from sigmabench.eval.backends.scheduler_config import TrainedBetas, read_scheduler
+from sigmabench.plugins.diffusers.scheduler_config import TrainedBetas, read_scheduler
+from sigmabench.plugins.prediction import KINDS, Prediction, flow_time, grid_time
 from sigmabench.samplers.level import PURE_NOISE, Level, variance_preserving
 from sigmabench.samplers.schedules import Cosine, Flow, Linear, ScaledLinear, ZeroTerminalSNR
 

@@ -17,7 +17,7 @@ from diffusers.schedulers.scheduling_ddim import betas_for_alpha_bar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigmabench.eval.backends.scheduler_config import read_scheduler
+from sigmabench.plugins.diffusers.scheduler_config import read_scheduler
 from sigmabench.plugins.registry import build, catalogue
 from sigmabench.samplers import Level
 from sigmabench.samplers.level import CLEAN, PURE_NOISE

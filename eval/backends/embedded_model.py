@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ...plugins.diffusers.scheduler_config import read_scheduler
 from ...samplers.level import Level
 from ..embedded.captions import check_words
 from ..embedded.codec import SHAPE, decode
 from ..protocols import Condition
-from .scheduler_config import read_scheduler
 
 if TYPE_CHECKING:
     from ..embedded.generator import Generator

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ...plugins.prediction import Prediction, coefficients
 from ...samplers.level import Level
 from ...samplers.problems import Mixture
 from ..embedded.codec import to_uint8
 from ..protocols import Condition
-from .prediction import Prediction, coefficients
 
 if TYPE_CHECKING:
     from .mixture import GaussianMixture

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...plugins.diffusers.scheduler_config import read_scheduler
 from ...samplers.level import Level
 from ..protocols import Condition
 from .latents import Decoder
 from .replay import Replay
-from .scheduler_config import read_scheduler
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

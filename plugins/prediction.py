@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ...samplers.level import Level
-from ...samplers.protocols import NoiseSchedule
+from ..samplers.level import Level
+from ..samplers.protocols import NoiseSchedule
 
 KINDS = ("eps", "v", "x0", "flow")
 TOLERANCE = 1e-4
@@ -60,6 +61,15 @@ def coefficients(kind: str, level: Level) -> tuple[float, float]:
     return 1 / alpha, -sigma / alpha
 
 
+class Terms(NamedTuple):
+    """How a network is asked at one level: it sees scale * x at ``time``, and x0 = p * x + q * output."""
+
+    scale: float
+    time: float
+    p: float
+    q: float
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What a network predicts, the schedule it learned it on, and how it is told the time.
@@ -84,15 +94,18 @@ class Prediction:
         """
         if len(levels) != len(x):
             raise ValueError(f"{len(levels)} levels for {len(x)} rows of x: give one level per row")
-        terms = {level: self._terms(level) for level in dict.fromkeys(levels)}
+        terms = {level: self.terms(level) for level in dict.fromkeys(levels)}
         scale, time, p, q = ([terms[level][i] for level in levels] for i in range(4))
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         times = torch.tensor(time, dtype=wide.dtype, device=x.device)
         output = network(_scaled(wide, scale), times).to(wide.dtype)
         return (_scaled(wide, p) + _scaled(output, q)).to(x.dtype)
 
-    def _terms(self, level: Level) -> tuple[float, float, float, float]:
-        """The factor to the network's own scale, its time, and the coefficients of x and of its output."""
+    def terms(self, level: Level) -> Terms:
+        """
+        Raises:
+            ValueError: for a level that the network was not trained for, or that its prediction cannot serve.
+        """
         p, q = coefficients(self.kind, level)
         top = self.schedule.level(1.0)
         if level.sigma * top.alpha > top.sigma * level.alpha * (1 + TOLERANCE):
@@ -101,7 +114,7 @@ class Prediction:
                 f"{top.ve_sigma:g}; start there, or use a model with zero terminal SNR or flow for more noise"
             )
         own = self.schedule.project(level)
-        return own.norm / level.norm, self.time(self.schedule, own), p, q
+        return Terms(own.norm / level.norm, self.time(self.schedule, own), p, q)
 
 
 def _scaled(x: Tensor, factors: Sequence[float]) -> Tensor:

@@ -17,7 +17,7 @@ from ...samplers.schedules import (
     TrainedBetas,
     ZeroTerminalSNR,
 )
-from .prediction import Prediction, flow_time
+from ..prediction import Prediction, flow_time
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")

@@ -1,0 +1,1 @@
+"""Samplers and guidance inside diffusers' pipelines. Nothing heavy is imported here."""
