@@ -94,13 +94,14 @@ class RESMultistepAncestral:
 
     x_down = bridge(x, x0) + alpha_t phi (x0 - x0_last) h / h_last,    x_t = x_down + s_noise * u * z
 
-    with h from s to ``down`` and phi the integral of a slope (Zhang et al. 2023, arXiv:2308.02157). The noise that lies
-    between two predictions makes its distribution first order; with eta = 0 it is second order.
+    with h from s to ``down``, h_last that of the last step, and phi the integral of a slope (Zhang et al. 2023,
+    arXiv:2308.02157). Noise only forgets: x0 at t is the mean of x0 at ``down`` given x_t, so the change of x0 belongs
+    to the whole of h_last. Divided by the shorter way between the two levels, the method is of first order.
     """
 
     eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is RES multistep")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
-    order, stochastic, evaluations, needs = 1, True, 1, ()
+    order, stochastic, evaluations, needs = 2, True, 1, ()
     aliases = ("sample_res_multistep_ancestral",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
@@ -109,15 +110,12 @@ class RESMultistepAncestral:
             x, x0 = yield x, s
             u = ancestral_std(s, t, self.eta)
             down = lower(t, u)
-            slope = None
-            if last and down.sigma:
-                x0_last, lambda_last = last
-                slope = (x0 - x0_last) / (s.half_logsnr - lambda_last)
             x = bridge(x, x0, s, down)
-            if slope is not None:
-                h = down.half_logsnr - s.half_logsnr
-                x = x.add_(slope, alpha=t.alpha * h * moments(h, 2)[1])
+            h = down.half_logsnr - s.half_logsnr
+            if last and down.sigma:
+                x0_last, h_last = last
+                x = x.add_(x0 - x0_last, alpha=t.alpha * h / h_last * moments(h, 2)[1])
             if u:
                 x = x.add_(noise(s, t), alpha=u * self.s_noise)
-            last = (x0, s.half_logsnr) if s.alpha else None
+            last = (x0, h) if s.alpha else None
         return x
