@@ -18,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from .plugins import registry
 
         return getattr(registry, name)
+    if name == "scheduler":
+        from .plugins.diffusers.joining import scheduler
+
+        return scheduler
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What a diffusers scheduler's config says of the model: its schedule and its prediction. Read, never guessed."""
+"""What a diffusers scheduler's config says of the model: schedule, prediction, spacing. Read, never guessed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ from ...samplers.schedules import (
 from ..prediction import Prediction, flow_time
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+PREDICTION_TYPES = {**PREDICTIONS, "flow_prediction": "flow"}
+SIGMA_SPACINGS = {
+    "use_karras_sigmas": "karras",
+    "use_exponential_sigmas": "exponential",
+    "use_lu_lambdas": "exponential",
+    "use_beta_sigmas": "beta",
+}
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
 UNSUPPORTED = ("sigma_data", "invert_sigmas", "rescale_betas_snr")
 
@@ -28,7 +35,7 @@ def read_scheduler(name: str, config: Mapping[str, Any], mu: float | None = None
     """The prediction of the model that this scheduler belongs to.
 
     Args:
-        name: the scheduler's class, such as ``DDIMScheduler``.
+        name: the scheduler's class, such as ``DDIMScheduler``; "" where the config alone is known.
         mu: of dynamic shifting, which depends on the image size: the shift is exp(mu), or mu if linear.
 
     Raises:
@@ -37,8 +44,7 @@ def read_scheduler(name: str, config: Mapping[str, Any], mu: float | None = None
     for key in UNSUPPORTED:
         if config.get(key):
             raise ValueError(f"{name} with {key} = {config[key]!r} is not supported; {_LEGAL}")
-    flow = name.startswith("FlowMatch") or config.get("use_flow_sigmas")
-    if flow or config.get("prediction_type") == "flow_prediction":
+    if is_flow(name, config):
         return Prediction("flow", Flow(_shift(name, config, mu), _timesteps(config)), flow_time)
     if not {"beta_schedule", "trained_betas"} & config.keys():
         raise ValueError(f"{name} is not supported: its config has neither betas nor flow; {_LEGAL}")
@@ -51,6 +57,38 @@ def read_scheduler(name: str, config: Mapping[str, Any], mu: float | None = None
     if config.get("rescale_betas_zero_snr"):
         schedule = ZeroTerminalSNR(schedule)
     return Prediction(PREDICTIONS[kind], schedule)
+
+
+def is_flow(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether the model learned rectified flow. Of the nameless configs, those of flow matching have a plain shift."""
+    named = name.startswith("FlowMatch") or (not name and "shift" in config)
+    return bool(named or config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction")
+
+
+def read_spacing(name: str, config: Mapping[str, Any]) -> str:
+    """The spacing of the steps, in its text form.
+
+    Raises:
+        ValueError: for a spacing that has no name here.
+    """
+    sigmas = next((spacing for key, spacing in SIGMA_SPACINGS.items() if config.get(key)), None)
+    if is_flow(name, config):
+        if sigmas:
+            raise ValueError(
+                f"{name} spaces the sigmas of a flow as {sigmas!r}, which has no name here; give a spacing"
+            )
+        terminal = config.get("shift_terminal")
+        return f"ltxv(terminal={terminal})" if terminal else "trailing"
+    if sigmas:
+        return sigmas
+    if config.get("original_inference_steps"):
+        return f"simple(grid={config['original_inference_steps']})"
+    spacing = config.get("timestep_spacing", "leading")
+    if spacing == "leading":
+        return f"leading(offset={config.get('steps_offset') or 0})"
+    if spacing not in ("trailing", "linspace"):
+        raise ValueError(f"{name} has timestep_spacing = {spacing!r}: must be 'leading', 'trailing' or 'linspace'")
+    return spacing
 
 
 def _betas(name: str, config: Mapping[str, Any]) -> NoiseSchedule:

@@ -1,0 +1,60 @@
+"""How a scheduler learns which model it samples: by being assigned to a pipeline."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from diffusers import DiffusionPipeline
+
+from .scheduler import StepScheduler
+
+
+def adopt_when_assigned() -> None:
+    """Let ``pipe.scheduler = ours`` hand over the config of the scheduler that was there.
+
+    diffusers tells a scheduler nothing of its pipeline, so assignment is extended, for instances of ``StepScheduler``
+    only. Done once, and only for a scheduler made without ``like``.
+    """
+    assign = DiffusionPipeline.__setattr__
+    if hasattr(assign, "adopts"):
+        return
+
+    @functools.wraps(assign)
+    def adopting(pipe: Any, name: str, value: Any) -> None:
+        if isinstance(value, StepScheduler):
+            value.adopt(getattr(pipe, name, None))
+        assign(pipe, name, value)
+
+    adopting.adopts = True  # type: ignore[attr-defined]
+    DiffusionPipeline.__setattr__ = adopting  # type: ignore[method-assign]
+
+
+def scheduler(
+    sampler: str,
+    like: Any = None,
+    *,
+    spacing: str | None = None,
+    schedule: str | None = None,
+    prediction_type: str | None = None,
+    seed: int | None = None,
+) -> StepScheduler:
+    """A diffusers scheduler that samples with ``sampler``: ``pipe.scheduler = scheduler("res_2s", spacing="beta")``.
+
+    Args:
+        sampler: a registered one, in text form, such as ``dpmpp_2m_sde(eta=0.5)``.
+        like: a pipeline or a scheduler that knows the model; by default the scheduler that assignment replaces.
+        spacing, schedule: in text form; by default the model's.
+        prediction_type: by default the model's.
+        seed: of the noise within a run where the pipeline has no generator for it.
+
+    Raises:
+        ValueError: for what cannot be served, naming it and the remedy.
+    """
+    given = {"spacing": spacing, "schedule": schedule, "prediction_type": prediction_type}
+    if like is None:
+        adopt_when_assigned()
+        return StepScheduler(sampler, seed=seed, **given)
+    known = getattr(like, "scheduler", like)
+    config = {**known.config, "_class_name": type(known).__name__}
+    return StepScheduler.from_config(config, sampler=sampler, seed=seed, **{k: v for k, v in given.items() if v})
