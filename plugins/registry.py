@@ -35,8 +35,13 @@ class Entry:
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Names by which other hosts know it, such as ``DPMSolverMultistepScheduler``."""
-        return getattr(self.cls, "aliases", ())
+        """Names by which other hosts know it, such as ``DPMSolverMultistepScheduler``, variants included."""
+        return (*getattr(self.cls, "aliases", ()), *self.variants)
+
+    @property
+    def variants(self) -> Mapping[str, Mapping[str, Any]]:
+        """Names that stand for it with certain settings: ``rk38_4s`` for ``runge_kutta(method=rk38)``."""
+        return getattr(self.cls, "variants", {})
 
     @property
     def summary(self) -> str:
@@ -122,7 +127,8 @@ def _instantiate(kind: str, call: Call) -> Any:
         if name in named:
             raise ValueError(f"{call.name}: {name!r} is given twice")
         named[name] = value
-    return entry.cls(**{name: _value(fields[name], value) for name, value in named.items()})
+    given = {name: _value(fields[name], value) for name, value in named.items()}
+    return entry.cls(**{**entry.variants.get(call.name, {}), **given})
 
 
 def _value(field: dataclasses.Field[Any], value: Any) -> Any:

@@ -27,11 +27,8 @@ from .exponential_adams import RES2M as RES2M
 from .exponential_adams import RES3M as RES3M
 from .exponential_adams import ABNorsett4M as ABNorsett4M
 from .exponential_adams import DPMpp3M as DPMpp3M
-from .exponential_runge_kutta import ETDRK4 as ETDRK4
 from .exponential_runge_kutta import RES2S as RES2S
-from .exponential_runge_kutta import RES3S as RES3S
-from .exponential_runge_kutta import RES5S as RES5S
-from .exponential_runge_kutta import Krogstad as Krogstad
+from .exponential_runge_kutta import ExponentialRungeKutta as ExponentialRungeKutta
 from .few_step import LCM as LCM
 from .few_step import TCD as TCD
 from .few_step import Consistency as Consistency

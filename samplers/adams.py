@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .derived import derived
-from .form import NOISE, NOISE_LOG_SNR
+from .form import NOISE, NOISE_LOG_SNR, QUANTITIES, QUANTITY_HELP
 from .linear_multistep import exact, multistep
 from .settings import setting, settings
 from .starts import START_HELP, STARTS, start_cost, start_method, started_order
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .path import Path
     from .protocols import Noise, Run
 
+FLOW_ADAMS = {"vab": {"quantity": "flow"}}
+
 
 @settings
 class LMS:
@@ -28,19 +30,23 @@ class LMS:
     x_t/alpha_t = x_s/alpha_s + integral from k_s to k_t of the polynomial through the last ``points`` eps
 
     Exact for eps a polynomial of degree points - 1 in k. k-diffusion's ``sample_lms`` (Crowson 2022), and what iPNDM
-    with steps of any size (ipndm_v) means to be. Hairer, Nørsett, Wanner 1993, doi:10.1007/978-3-540-78862-1, section
-    III.5; Karras et al. 2022, arXiv:2206.00364, for the ODE.
+    with steps of any size (ipndm_v) means to be. Another ``quantity`` takes eps's place, in its own variable (see
+    ``form``); "flow" is natural for flow models and knows no special first step: alpha = 0 is a level like others.
+    Hairer, Nørsett, Wanner 1993, doi:10.1007/978-3-540-78862-1, section III.5; Karras et al. 2022, arXiv:2206.00364,
+    for the ODE; Liu et al. 2022, arXiv:2209.03003, for the flow.
     """
 
     points: int = setting(4, low=1, high=4, help="predictions used, the newest included")
     start: str = setting("euler", choices=STARTS, help=START_HELP)
+    quantity: str = setting("eps", choices=tuple(QUANTITIES), help=QUANTITY_HELP)
     stochastic, evaluations, needs = False, 1, ()
     order, start_evaluations = started_order, start_cost
     aliases = ("sample_lms", "LMSDiscreteScheduler", "ipndm_v")
+    variants = FLOW_ADAMS
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        start = start_method(NOISE, self.points, self.start)
-        return (yield from multistep(x, path, NOISE, self.points, start))
+        form = QUANTITIES[self.quantity]
+        return (yield from multistep(x, path, form, self.points, start_method(form, self.points, self.start)))
 
 
 @settings

@@ -1,12 +1,15 @@
-"""What a solver takes to be smooth, and in which variable: three forms of one differential equation.
+"""What a solver takes to be smooth, and in which variable: five forms of one differential equation.
 
 With y = x / alpha and k = sigma / alpha = e^-lambda, the probability-flow ODE (arXiv:2011.13456) is each of
 
     dy = eps dk                          NOISE           eps in k, the form of Runge-Kutta and Adams methods
     dy = -e^-lambda eps dlambda          NOISE_LOG_SNR   eps in lambda, arXiv:2206.00927 eq. 3.4
     d(y / k) = e^lambda x0 dlambda       DATA            x0 in lambda, arXiv:2211.01095 eq. 8
+    d(y / k) = q dlambda                 LAWSON          q = x0 / k in lambda, doi:10.1137/0704033
+    d(y (1 - u)) = v du                  FLOW            v = eps - x0 in u = sigma / (alpha + sigma), arXiv:2209.03003
 
-A step replaces eps or x0 by a weighted mean of predictions, whose weights add to 1, and is then exact.
+FLOW alone is finite at alpha = 0, where u = 1. A step replaces the quantity by a weighted mean of predictions, whose
+weights add to 1, and is then exact.
 """
 
 from __future__ import annotations
@@ -31,13 +34,19 @@ class Form(NamedTuple):
         variable: of a level with alpha > 0 and sigma > 0.
         half_logsnr: log(alpha / sigma) from the variable.
         exponent: of the weight e^(-exponent * variable) under the integral.
+        pure_noise: whether it is finite at alpha = 0.
     """
 
     value: Callable[[Tensor, Tensor, Level], Tensor]
     move: Callable[[Tensor, Tensor, Level, Level], Tensor]
     variable: Callable[[Level], float]
     half_logsnr: Callable[[float], float]
-    exponent: float
+    exponent: float = 0.0
+    pure_noise: bool = False
+
+    def spans(self, s: Level, t: Level) -> bool:
+        """Whether both ends are finite; a step that has an infinite one or ends at sigma = 0 is Euler's."""
+        return bool((s.alpha or self.pure_noise) and t.sigma)
 
     def level(self, s: Level, t: Level, share: float) -> Level:
         """The level that lies that share of the way from s to t in the variable."""
@@ -73,6 +82,36 @@ def _half_logsnr(level: Level) -> float:
     return level.half_logsnr
 
 
-NOISE = Form(noise_of, follow, lambda level: level.ve_sigma, lambda k: -math.log(k), 0.0)
+def _velocity(x: Tensor, x0: Tensor, level: Level) -> Tensor:
+    """v = eps - x0 = (x - (alpha + sigma) x0) / sigma."""
+    return (x - x0 * (level.alpha + level.sigma)).div_(level.sigma)
+
+
+def _flow(x: Tensor, v: Tensor, s: Level, t: Level) -> Tensor:
+    """x_t = n_t (x / n_s + (u_t - u_s) v),    n = alpha + sigma."""
+    norm = t.alpha + t.sigma
+    return (x * (norm / (s.alpha + s.sigma))).add_(v, alpha=norm * (_flow_time(t) - _flow_time(s)))
+
+
+def _flow_time(level: Level) -> float:
+    return level.sigma / (level.alpha + level.sigma)
+
+
+def _scaled_x0(x: Tensor, x0: Tensor, level: Level) -> Tensor:
+    return x0 * (level.alpha / level.sigma)
+
+
+def _lawson(x: Tensor, q: Tensor, s: Level, t: Level) -> Tensor:
+    """x_t = sigma_t (x / sigma_s + (lambda_t - lambda_s) q)."""
+    return (x * (t.sigma / s.sigma)).add_(q, alpha=t.sigma * (t.half_logsnr - s.half_logsnr))
+
+
+NOISE = Form(noise_of, follow, lambda level: level.ve_sigma, lambda k: -math.log(k))
 NOISE_LOG_SNR = Form(noise_of, follow, _half_logsnr, float, 1.0)
 DATA = Form(_x0, bridge, _half_logsnr, float, -1.0)
+LAWSON = Form(_scaled_x0, _lawson, _half_logsnr, float)
+FLOW = Form(_velocity, _flow, _flow_time, lambda u: math.log((1 - u) / u), pure_noise=True)
+
+QUANTITIES = {"eps": NOISE, "flow": FLOW, "lawson": LAWSON}
+"""Forms without a weight, in which any classical method is one of the diffusion ODE, by the names of their settings."""
+QUANTITY_HELP = "what is integrated: eps over sigma/alpha, flow velocity over flow time, x0 alpha/sigma over log-SNR"

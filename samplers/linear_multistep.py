@@ -51,12 +51,12 @@ def multistep(
         start: the method of the first points - 2 steps; None begins with Euler's step and one more point a step,
             which caps the order at 2.
 
-    The history begins after a start at alpha = 0, where the variable is infinite; a step to sigma = 0 returns x0.
+    The history begins after a start at alpha = 0 where the variable is infinite; a step to sigma = 0 returns x0.
     """
     history: list[tuple[float, Tensor]] = []  # the newest first
     for s, t in path:
         x, x0 = yield x, s
-        if not (s.alpha and t.sigma):
+        if not form.spans(s, t):
             x = bridge(x, x0, s, t)
             continue
         here = form.variable(s)

@@ -49,7 +49,8 @@ class Sampler(Protocol):
     def evaluations(self) -> int:
         """Model evaluations a step; a first step from alpha = 0 and a last step to sigma = 0 take one.
 
-        A multistep method that starts with single steps declares what they take beyond that as ``start_evaluations``.
+        A method whose first step from alpha = 0 takes more declares it as ``evaluations_from_noise``, and one whose
+        first steps between finite levels take more or fewer the difference, all together, as ``start_evaluations``.
         """
         ...
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from .derived import derived
 from .dpm_solver import THIRD_ORDER, second_order
-from .exponential_runge_kutta import REFINED_3, refined_2
-from .form import DATA, NOISE, NOISE_LOG_SNR, Form
-from .runge_kutta import METHODS
+from .exponential_tableaux import REFINED_3, refined_2
+from .form import DATA, NOISE_LOG_SNR, Form
+from .runge_kutta_tableaux import METHODS
 from .tableau import Tableau
 
 STARTS = ("euler", "runge_kutta")
 START_HELP = "method of the first steps: runge_kutta costs 1 evaluation for 3 points, 4 for 4, and keeps the order"
 
-_METHODS = {
-    NOISE: {3: METHODS["midpoint"].tableau, 4: METHODS["ralston3"].tableau},
+_CLASSICAL = {3: METHODS["midpoint"].tableau, 4: METHODS["ralston3"].tableau}
+_EXPONENTIAL = {
     NOISE_LOG_SNR: {3: second_order(0.5), 4: THIRD_ORDER},
     DATA: {3: refined_2(0.5), 4: REFINED_3},
 }
@@ -26,7 +26,7 @@ _METHODS = {
 
 def start_method(form: Form, points: int, start: str) -> Tableau | None:
     """The method of the first points - 2 steps; None for Euler's step and one more point a step."""
-    return _METHODS[form].get(points) if start == "runge_kutta" else None
+    return _EXPONENTIAL.get(form, _CLASSICAL).get(points) if start == "runge_kutta" else None
 
 
 @derived

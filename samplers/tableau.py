@@ -53,10 +53,10 @@ def step(
 
 
 def single_step(x: Tensor, path: Path, form: Form, tableau: Tableau) -> Run:
-    """A run of one method on every step; the one-evaluation step where an end is infinite (alpha = 0) or clean."""
+    """A run of one method on every step; the one-evaluation step where an end is infinite or clean."""
     for s, t in path:
         x, x0 = yield x, s
-        if s.alpha and t.sigma:
+        if form.spans(s, t):
             x = yield from step(x, x0, s, t, form, tableau)
         else:
             x = bridge(x, x0, s, t)

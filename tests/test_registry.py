@@ -74,6 +74,14 @@ def test_an_alias_finds_the_plugin_and_its_own_name_stays_the_text(stranger):
     assert registry.describe("sampler", built) == "still(pull=0.25)"
 
 
+def test_a_variant_stands_for_the_plugin_with_its_settings(stranger):
+    cls = good_sampler()
+    cls.variants = {"stiller": {"pull": 0.25}}
+    stranger(register_samplers=lambda register: register("still", cls))
+    assert registry.describe("sampler", registry.build("sampler", "stiller")) == "still(pull=0.25)"
+    assert registry.build("sampler", "stiller(pull=0.75)").pull == 0.75
+
+
 def test_an_alias_that_is_taken_is_an_error_that_names_both_plugins(stranger):
     cls = good_sampler()
     cls.aliases = ("euler",)

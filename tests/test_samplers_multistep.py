@@ -36,7 +36,7 @@ from sigmabench.samplers.conformance.convergence import (
     trajectory_error,
 )
 from sigmabench.samplers.conformance.trial import Watched
-from sigmabench.samplers.form import DATA, NOISE, NOISE_LOG_SNR
+from sigmabench.samplers.form import DATA, FLOW, LAWSON, NOISE, NOISE_LOG_SNR
 from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.linear_multistep import exact, interpolate
 from sigmabench.samplers.noise import SeededNoise
@@ -52,6 +52,9 @@ SAMPLERS = [
     *(LMS(points=points) for points in (1, 2, 3, 4)),
     LMS(points=3, start="runge_kutta"),
     LMS(start="runge_kutta"),
+    LMS(quantity="flow"),
+    LMS(quantity="flow", start="runge_kutta"),
+    LMS(quantity="lawson"),
     IPNDM(),
     IPNDM(compat=True),
     *(DEIS(points=points, start=start) for points in (3, 4) for start in STARTS),
@@ -69,6 +72,9 @@ SAMPLERS = [
 ]
 EXPECTED = {
     "LMS(points=3)": {"check_order": "the second order of Euler's one step shows after a thousand steps only"},
+    "LMS(quantity=lawson)": {
+        "check_clean_end": "the integrating factor's quantity grows without bound near clean images"
+    },
     "UniPC(points=3)": {"check_order": "the third-order error of its first step is too small to be seen"},
 }
 
@@ -95,6 +101,15 @@ def test_equal_steps_give_the_coefficients_of_the_text_books():
     assert moulton == pytest.approx([5 / 12, 8 / 12, -1 / 12], rel=1e-14)
 
 
+def x0_from(form, x, level, value):
+    """The prediction that makes the form's quantity that value."""
+    if form is DATA:
+        return value
+    if form is LAWSON:
+        return value * (level.sigma / level.alpha)
+    return (x - level.sigma * value) / (level.alpha + (level.sigma if form is FLOW else 0.0))
+
+
 def solved(form, s, t, x, power):
     """x at t when the quantity is variable**power along the whole path, by 20000 midpoints of the exact integral."""
     start, end = form.variable(s), form.variable(t)
@@ -108,6 +123,8 @@ def solved(form, s, t, x, power):
     ("sampler", "form", "degree"),
     [
         *((LMS(points=points), NOISE, points - 1) for points in (1, 2, 3, 4)),
+        (LMS(quantity="flow"), FLOW, 3),
+        (LMS(quantity="lawson"), LAWSON, 3),
         (IPNDM(), NOISE, 3),
         *((DEIS(points=points), NOISE_LOG_SNR, points - 1) for points in (1, 2, 3, 4)),
         (RES2M(), DATA, 1),
@@ -123,8 +140,7 @@ def test_a_step_with_full_history_is_exact_for_polynomials(sampler, form, degree
     path = jagged_path("flow", 6, first=2.0, last=0.2)
 
     def answer(x, level):
-        value = torch.full_like(x, form.variable(level) ** degree)
-        return value if form is DATA else (x - level.sigma * value) / level.alpha
+        return x0_from(form, x, level, torch.full_like(x, form.variable(level) ** degree))
 
     truth = [torch.tensor([0.5, -1.0], dtype=torch.float64)]
     for s, t in path:
@@ -155,6 +171,7 @@ def run(sampler, path):
     ("one", "other"),
     [
         (LMS(points=1), Euler()),
+        (LMS(points=1, quantity="flow"), Euler()),
         (DEIS(points=1), Euler()),
         (GradientEstimation(gamma=1.0), Euler()),
         (IPNDM(), LMS()),
@@ -209,6 +226,17 @@ def test_a_start_of_the_right_order_keeps_the_order_of_lms(scale):
     assert slope(steps, kept) == pytest.approx(4.0, abs=0.1)
     assert slope(steps, lost) < 2.5
     assert lost[-1] > 30 * kept[-1]
+
+
+def test_a_flow_method_keeps_its_order_from_pure_noise():
+    """Where the variable of eps is infinite: there, all that comes after a first step of Euler's is second order."""
+    steps, errors = (40, 80, 160), {}
+    for quantity in ("flow", "eps"):
+        sampler = LMS(start="runge_kutta", quantity=quantity)
+        errors[quantity] = [trajectory_error(sampler, BIMODAL, pure_noise_path("flow", n, last=0.5)) for n in steps]
+    assert slope(steps, errors["flow"]) == pytest.approx(4.0, abs=0.3)
+    assert slope(steps, errors["eps"]) < 2.3
+    assert errors["eps"][-1] > 300 * errors["flow"][-1]
 
 
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}

@@ -10,26 +10,24 @@ from diffusers import DPMSolverSinglestepScheduler, KDPM2DiscreteScheduler
 
 from sigmabench.samplers import (
     DPM2,
-    ETDRK4,
     RES2S,
-    RES3S,
-    RES5S,
     DPMpp2S,
     DPMpp3S,
     DPMSolver3,
     Euler,
-    Krogstad,
+    ExponentialRungeKutta,
     Level,
     RungeKutta,
 )
 from sigmabench.samplers.conformance.convergence import SCALES, jagged_path
-from sigmabench.samplers.form import DATA, NOISE, NOISE_LOG_SNR
+from sigmabench.samplers.exponential_tableaux import METHODS as EXPONENTIAL
+from sigmabench.samplers.form import DATA, FLOW, LAWSON, NOISE, NOISE_LOG_SNR
 from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.phi import moment, phi
 from sigmabench.samplers.problems import BIMODAL
 from sigmabench.samplers.run import sample
-from sigmabench.samplers.runge_kutta import METHODS
+from sigmabench.samplers.runge_kutta_tableaux import METHODS
 from sigmabench.samplers.testing import parametrize
 
 pytestmark = [
@@ -46,17 +44,12 @@ SAMPLERS = [
     DPMpp3S(),
     RES2S(),
     RES2S(c2=1.0),
-    RES3S(),
-    RES5S(),
-    ETDRK4(),
-    Krogstad(),
+    *(ExponentialRungeKutta(method) for method in EXPONENTIAL),
     *(RungeKutta(method) for method in METHODS),
+    RungeKutta(quantity="lawson"),
 ]
-EXPECTED = {
-    "RungeKutta(method=dormand_prince)": {
-        "check_order": "its fifth-order error is so small that order 6 is seen until rounding takes over"
-    }
-}
+SMALL = {"check_order": "its fifth-order error is so small that order 6 is seen until rounding takes over"}
+EXPECTED = {f"RungeKutta(method={method})": SMALL for method in ("dormand_prince", "bogacki_shampine5", "tsit5")}
 
 
 @parametrize(SAMPLERS, EXPECTED)
@@ -144,11 +137,27 @@ def test_there_are_as_many_trees_as_butcher_counted():
     assert [len(trees(order)) for order in (1, 2, 3, 4, 5, 6)] == [1, 1, 2, 4, 9, 20]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, *EXPONENTIAL])
 def test_a_tableau_satisfies_all_conditions_of_its_order_and_not_of_the_next(method):
-    order, tableau = METHODS[method]
-    assert max(residual(tableau, i) for i in range(1, order + 1)) < 1e-14
-    assert residual(tableau, order + 1) > 1e-4
+    """An exponential one in its limit z = 0, where it is a classical method."""
+    order, tableau = {**METHODS, **EXPONENTIAL}[method]
+    assert max(residual(tableau, i) for i in range(1, order + 1)) < 2e-14
+    assert residual(tableau, order + 1) > 1e-5
+
+
+EXACT_DEGREE = {
+    "res_3s": 1,
+    "etdrk3": 2,
+    "etdrk4": 2,
+    "krogstad": 2,
+    "strehmel_weiner": 2,
+    "friedli": 2,
+    "cfree4": 0,
+    "res_5s": 2,
+    "res_6s": 2,
+    "res_8s": 3,
+    "res_10s": 3,
+}
 
 
 @pytest.mark.parametrize(
@@ -156,15 +165,14 @@ def test_a_tableau_satisfies_all_conditions_of_its_order_and_not_of_the_next(met
     [
         (RES2S(), DATA, 1),
         (RES2S(c2=0.7), DATA, 1),
-        (RES3S(), DATA, 1),
-        (RES5S(), DATA, 2),
-        (ETDRK4(), DATA, 2),
-        (Krogstad(), DATA, 2),
+        *((ExponentialRungeKutta(method), DATA, degree) for method, degree in EXACT_DEGREE.items()),
         (DPMpp2S(), DATA, 0),
         (DPMpp3S(), DATA, 1),
         (DPMSolver3(), NOISE_LOG_SNR, 1),
         (DPM2(), NOISE_LOG_SNR, 0),
         *((RungeKutta(method), NOISE, METHODS[method].order - 1) for method in METHODS),
+        (RungeKutta(quantity="flow"), FLOW, 3),
+        (RungeKutta(quantity="lawson"), LAWSON, 3),
     ],
     ids=lambda value: None if hasattr(value, "move") else repr(value),
 )
@@ -178,7 +186,9 @@ def test_one_long_step_is_exact_for_polynomials(sampler, form, degree):
 
     def denoiser(x, level):
         value = torch.full_like(x, quantity(level))
-        return value if form is DATA else (x - level.sigma * value) / level.alpha
+        if form is DATA or form is LAWSON:
+            return value * (level.sigma / level.alpha if form is LAWSON else 1.0)
+        return (x - level.sigma * value) / (level.alpha + (level.sigma if form is FLOW else 0.0))
 
     x = torch.tensor([0.3, -1.2], dtype=torch.float64)
     exact = torch.full_like(x, moment(power, form.exponent * (end - start)))
@@ -245,6 +255,24 @@ def test_second_order_equals_diffusers_dpm_solver_singlestep(algorithm, ours):
     for t, level in zip(theirs.timesteps[:12], levels, strict=False):
         x = theirs.step((x - level.alpha * BIMODAL(x, level)) / level.sigma, t, x).prev_sample
     assert torch.allclose(sample(ours, BIMODAL, start(), levels[:13:2]), x.double(), rtol=2e-5, atol=2e-5)
+
+
+def test_a_flow_method_is_the_plain_one_on_the_flow_from_pure_noise():
+    """dx/dt = v = (x - x0) / t with x = (1 - t) x0 + t eps: the classical method of any text book, from t = 1."""
+    times, x = [1.0, 0.8, 0.5, 0.2], start()
+
+    def v(x, t):
+        return (x - BIMODAL(x, Level(1 - t, t))) / t
+
+    expected = x
+    for s, t in itertools.pairwise(times):
+        h, middle = t - s, (s + t) / 2
+        one = v(expected, s)
+        two = v(expected + h / 2 * one, middle)
+        three = v(expected + h / 2 * two, middle)
+        expected = expected + h / 6 * (one + 2 * two + 2 * three + v(expected + h * three, t))
+    end = sample(RungeKutta(quantity="flow"), BIMODAL, x, [Level(1 - t, t) for t in times])
+    assert torch.allclose(end, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_infinite_and_clean_ends_take_eulers_step():

@@ -50,13 +50,15 @@ def check_batch_invariance(sampler: Sampler) -> None:
 def check_evaluations(sampler: Sampler) -> None:
     """A step costs ``evaluations`` model calls, one from alpha = 0 or to sigma = 0, and none is made at sigma = 0.
 
-    The first steps between finite levels may cost ``start_evaluations`` more, together, where the sampler declares it.
+    The first steps between finite levels may cost ``start_evaluations`` more, together, and one from alpha = 0 may cost
+    ``evaluations_from_noise``, where the sampler declares it.
     """
     e, extra, steps = sampler.evaluations, getattr(sampler, "start_evaluations", 0), 6
+    first = getattr(sampler, "evaluations_from_noise", 1)
     cases = {
         "between finite levels": (jagged_path("VP", steps), steps * e + extra),
         "to sigma = 0": (Path([*jagged_path("VP", steps - 1).levels, CLEAN]), (steps - 1) * e + 1 + extra),
-        "from alpha = 0 to sigma = 0": (pure_noise_path("flow", steps, last=0.0), (steps - 2) * e + 2 + extra),
+        "from alpha = 0 to sigma = 0": (pure_noise_path("flow", steps, last=0.0), first + (steps - 2) * e + 1 + extra),
     }
     for name, (path, expected) in cases.items():
         model, x = Watched(BIMODAL), normal_quantiles(4) * path.levels[0].norm
