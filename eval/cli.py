@@ -1,4 +1,4 @@
-"""The command line: ``sigmabench sweep``, ``report``, ``list``, ``check``, ``demo``.
+"""The command line: ``sigmabench sweep``, ``report``, ``compare``, ``list``, ``check``, ``demo``.
 
 Exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was started), 130
 interrupted (run it again to go on).
@@ -37,6 +37,8 @@ def sweep(
     scale: Annotated[list[float] | None, typer.Option(help="Guidance scales.")] = None,
     prompts: Annotated[str | None, typer.Option(help="A UTF-8 text file, one prompt a line.")] = None,
     images: Annotated[int | None, typer.Option(help="Images a cell.")] = None,
+    until: Annotated[str | None, typer.Option(help="separated: go on with the cells that nothing beats yet.")] = None,
+    budget: Annotated[int | None, typer.Option(help="Images a cell at most, with --until separated.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of image 0; image i has seed + i.")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Such as fd, clip_score.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images generated together.")] = None,
@@ -49,8 +51,8 @@ def sweep(
     """
     fields = {
         "models": model, "samplers": sampler, "schedules": schedule, "spacings": spacing, "steps": steps,
-        "guidance": guidance, "scales": scale, "prompts": prompts, "images": images, "seed": seed, "metrics": metric,
-        "batch_size": batch_size, "device": device, "dtype": dtype,
+        "guidance": guidance, "scales": scale, "prompts": prompts, "images": images, "until": until, "budget": budget,
+        "seed": seed, "metrics": metric, "batch_size": batch_size, "device": device, "dtype": dtype,
     }  # fmt: skip
     from .sweep import load_sweep
 
@@ -71,6 +73,23 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> 
     from .runner import load_plan
 
     _report(load_plan(folder), folder)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="Words such as 'dpmpp_2m steps=10', digits of a key, or a run's folder.")],
+    b: Annotated[str, typer.Argument(help="Likewise; 'other/folder:words' is a cell of another run.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the run.")] = Path("runs/sweep"),
+    metric: Annotated[list[str] | None, typer.Option(help="By default the run's quality metric.")] = None,
+) -> None:
+    """Say in a sentence whether two cells differ, or which cells of two runs do, image by image.
+
+    Example: `sigmabench compare "dpmpp_2m steps=10" "heun steps=5" runs/first --metric fd`
+    """
+    from .compare import compare as sentences
+
+    for sentence in sentences(a, b, folder, metric or []):
+        typer.echo(sentence)
 
 
 @app.command("list")
@@ -105,12 +124,20 @@ def main() -> None:
 def _sweep(checked: Any, out: Path) -> None:
     from .progress import bar
     from .runner import Runner
+    from .store import Store
+    from .until import deciding_metric, undecided
 
     runner = Runner(checked, out)
-    total = checked.images * len(runner.plan.runnable)
+    if checked.until:
+        deciding_metric(runner.plan)
     try:
-        with bar(total) as progress:
+        with bar(checked.images * len(runner.plan.runnable)) as progress:
             outcome = runner.run(progress)
+        for images, cells in undecided(runner.plan, Store(out)):
+            typer.echo(f"{len(cells)} cells may be the best: on to {images} images each", err=True)
+            with bar(images * len(cells)) as progress:
+                more = runner.extend(cells, images, progress)
+            outcome.made, outcome.failed = outcome.made + more.made, {**outcome.failed, **more.failed}
     except KeyboardInterrupt:
         typer.echo("Interrupted. What was finished is kept; the same command goes on from there.", err=True)
         raise typer.Exit(130) from None

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .results import previews, results
+from .results import evaluate, previews
 from .runner import Plan
 from .store import Store
 
 
 def publish(plan: Plan, folder: Path) -> Path:
-    """Write results.parquet, results.csv, samples.png and report.html into the run's folder; returns the page."""
+    """Write tables (results, comparisons), samples.png and report.html into the run's folder; returns the page."""
+    from ..reports.comparisons import Judge
     from ..reports.contact_sheet import write_contact_sheet
-    from ..reports.export import write_results
+    from ..reports.export import write_comparisons, write_results
     from ..reports.page import write_report
 
     store = Store(folder)
-    frame, shown = results(plan, store), previews(plan, store)
+    (frame, comparisons), shown = evaluate(plan, store), previews(plan, store)
     write_results(folder, frame)
+    write_comparisons(folder, comparisons)
     write_contact_sheet(folder, frame, shown)
     count = max((len(images) for images in shown.values()), default=0)
     prompts = [plan.prompts[i % len(plan.prompts)] for i in range(count)]
-    return write_report(folder, frame, shown, prompts, _about(plan, folder))
+    return write_report(folder, frame, shown, prompts, _about(plan, folder), Judge(comparisons))
 
 
 def _about(plan: Plan, folder: Path) -> dict[str, str]:

@@ -1,34 +1,95 @@
-"""From a run's folder to one tidy DataFrame: a row for each cell and metric."""
+"""From a run's folder to two tidy frames: a row for each cell and metric, and one for each pair of cells and metric.
+
+Numbers of all cells are over the sweep's images. Comparisons use what more a cell has when the sweep goes on until its
+best cells are separated.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ..plugins.registry import build
-from ..reports.results import COLUMNS
-from .cells import Planned
+from ..reports.comparisons import COLUMNS as COMPARED
+from ..reports.results import COLUMNS, STANDING
+from .cells import Cell, Planned
+from .comparable import Measurement
+from .comparisons import Costs, Look, compared, families, look, standing
 from .images import PREVIEW, PREVIEWS
 from .protocols import Value
 from .provenance import versions
 from .runner import Plan
-from .scales import scale_of
+from .statistics import Joint
 from .store import Observed, Store
 from .sweep import metric_instances
 
 Z95 = 1.959963984540054  # normal quantile of a two-sided 95 % interval
 
 
+class Evaluation(NamedTuple):
+    """The two frames of a run. See ``reports.results`` and ``reports.comparisons``."""
+
+    results: pd.DataFrame
+    comparisons: pd.DataFrame
+
+
 def results(plan: Plan, store: Store) -> pd.DataFrame:
     """Every planned cell, finished or not; numbers are computed anew from the stored observations."""
+    return evaluate(plan, store).results
+
+
+def evaluate(plan: Plan, store: Store) -> Evaluation:
+    """Every planned cell with its numbers, and all comparisons of them."""
     metrics = metric_instances(plan.sweep)
-    rows = [row for planned in plan.cells for row in _rows(plan, store, planned, metrics)]
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+    rows, measurements = [], []
+    for planned in plan.cells:
+        for row, measurement in _rows(plan, store, planned, metrics):
+            rows.append(row)
+            measurements += [measurement] if measurement else []
+    costs = {row["cell"]: Costs(row["nfe"], row["seconds"], row["seconds_se"]) for row in rows if "nfe" in row}
+    pairs: list[pd.DataFrame] = []
+    standings: dict[tuple[str, str | None], dict[str, float]] = {}
+    for family in families(measurements):
+        metric, looks = family[0].metric, _looks(plan, store, family, metrics)
+        if looks:
+            pairs.append(compared(metric, looks))
+            higher = metrics[metric].higher_is_better
+            found = {} if higher is None else standing(looks, higher, costs)
+            standings |= {(cell, metric): columns for cell, columns in found.items()}
+    frame = pd.DataFrame([{**row, **standings.get((row["cell"], row.get("metric")), {})} for row in rows])
+    comparisons = pd.concat(pairs, ignore_index=True) if pairs else pd.DataFrame(columns=list(COMPARED))
+    return Evaluation(frame.reindex(columns=[*COLUMNS, *STANDING]), comparisons)
+
+
+def _looks(plan: Plan, store: Store, family: list[Measurement], metrics: dict[str, Any]) -> list[Look]:
+    """The comparison on the sweep's images, and on twice as many each time for cells that went on."""
+    if len(family) < 2 or family[0].value.n < 2:
+        return []
+    sequential, metric = bool(plan.sweep.until), metrics[family[0].metric]
+    values = {one.cell.key: one.value for one in family}
+    found = [look(Joint.of(values), sequential=sequential)]
+    for number, images in enumerate(plan.sweep.looks()[1:], 1):
+        more = [one.cell for one in family if covered(store, one.cell) >= images]
+        if len(more) < 2:
+            break
+        values = {cell.key: metric.evaluate(store.observations(cell, images)) for cell in more}
+        found.append(look(Joint.of(values), number, sequential=True))
+    return found
+
+
+def covered(store: Store, cell: Cell) -> int:
+    """The first images of a cell that are there without a gap."""
+    stop = 0
+    for shard in store.shards(cell):
+        if shard.start > stop:
+            break
+        stop = max(stop, shard.stop)
+    return stop
 
 
 def previews(plan: Plan, store: Store) -> dict[str, np.ndarray]:
@@ -41,31 +102,30 @@ def previews(plan: Plan, store: Store) -> dict[str, np.ndarray]:
     return found
 
 
-def _rows(plan: Plan, store: Store, planned: Planned, metrics: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(
+    plan: Plan, store: Store, planned: Planned, metrics: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], Measurement | None]]:
     cell, images = planned.cell, plan.sweep.images
     base = {"cell": cell.key, **_settings(planned), "seed": cell.seed, "prompts": cell.prompts, "dtype": cell.dtype}
     observed = store.observations(cell, images)
     have = sum(min(shard.stop, images) - shard.start for shard in observed.shards if shard.start < images)
     if planned.refused or have < images:
-        reason = planned.refused or store.failure(cell) or _missing(observed, have)
+        reason = planned.refused or store.failure(cell) or f"{have} of {images} images are there; run the sweep again"
         status = "refused" if planned.refused else "failed"
-        yield {**base, "status": status, "reason": reason, "images": have, **_current()}
+        yield {**base, "status": status, "reason": reason, "images": have, **_current()}, None
         return
     measured = {"status": "ok", "reason": "", "images": images, **_cost(observed, images)}
     for text, metric in metrics.items():
-        yield {**base, **measured, **_number(text, metric, observed)}
+        try:
+            value = metric.evaluate(observed)
+        except (ValueError, KeyError, OSError) as error:
+            reason = f"{text}: {error}"
+            yield {**base, **measured, "metric": text, "status": "failed", "reason": reason, "value": math.nan}, None
+        else:
+            yield {**base, **measured, **_number(text, metric, value)}, Measurement(cell, text, value)
 
 
-def _missing(observed: Observed, have: int) -> str:
-    damaged = "".join(f"shard {path.name} is damaged and left out; " for path in observed.damaged)
-    return f"{damaged}{have} of {observed.images} images are there; run the sweep again"
-
-
-def _number(text: str, metric: Any, observed: Observed) -> dict[str, Any]:
-    try:
-        value: Value = metric.evaluate(observed)
-    except (ValueError, KeyError, OSError) as error:
-        return {"metric": text, "status": "failed", "reason": f"{text}: {error}", "value": math.nan}
+def _number(text: str, metric: Any, value: Value) -> dict[str, Any]:
     return {
         "metric": text,
         "value": value.value,
@@ -87,21 +147,31 @@ def _settings(planned: Planned) -> dict[str, Any]:
         "steps": cell.steps,
         "guidance": cell.guidance,
         "method": cell.guidance.partition("(")[0],
-        "scale": scale_of(build("guidance", cell.guidance)),
+        "scale": getattr(build("guidance", cell.guidance), "scale", math.nan),
     }
 
 
 def _cost(observed: Observed, images: int) -> dict[str, Any]:
-    """Network evaluations and seconds per image, over whole shards."""
+    """Network evaluations and seconds per image, over whole shards, and how well the seconds are known."""
     metadata = observed.metadata()
     made = sum(shard.stop - shard.start for shard in observed.shards if shard.start < images)
     first = metadata[0]
     return {
         "nfe": sum(int(m["evaluations"]) for m in metadata) / made,
         "seconds": sum(float(m["seconds"]) for m in metadata) / made,
+        "seconds_se": _seconds_error([batch for m in metadata for batch in json.loads(m.get("batches", "[]"))]),
         "device": first["device"],
         **{name: first.get(name, "") for name in _current()},
     }
+
+
+def _seconds_error(batches: list[tuple[int, float]]) -> float:
+    """Standard error of the seconds of an image, from batches of (images, seconds); nan for fewer than two."""
+    if len(batches) < 2:
+        return math.nan
+    images, seconds = np.array(batches, dtype=np.float64).T
+    residual = seconds - images * (seconds.sum() / images.sum())
+    return float(math.sqrt(len(batches) / (len(batches) - 1) * (residual**2).sum()) / images.sum())
 
 
 def _current() -> dict[str, str]:

@@ -77,12 +77,16 @@ class Runner:
 
     def run(self, progress: Progress) -> Outcome:
         """Make every missing shard; returns instead of raising when single cells fail."""
+        save_plan(Store(self.folder).root, self.plan)
+        return self.extend(self.plan.runnable, self.sweep.images, progress)
+
+    def extend(self, cells: Sequence[Planned], images: int, progress: Progress) -> Outcome:
+        """Bring these cells to so many images; what they have is kept."""
         store, outcome = Store(self.folder), Outcome()
-        save_plan(store.root, self.plan)
         names = frozenset(observer.name for observer in self.observers)
-        for planned in self.plan.runnable:
-            gaps = store.missing(planned.cell, self.sweep.images, SHARD, names)
-            kept = self.sweep.images - sum(stop - start for start, stop in gaps)
+        for planned in cells:
+            gaps = store.missing(planned.cell, images, SHARD, names)
+            kept = images - sum(stop - start for start, stop in gaps)
             outcome.kept += kept
             progress(kept, planned.cell)
             try:
@@ -97,15 +101,17 @@ class Runner:
     def _make(self, store: Store, planned: Planned, start: int, stop: int, progress: Progress) -> None:
         model = self._load(planned.backend)
         todo = samples(self.sweep, self.plan.prompts, start, stop)
-        parts, began = [], time.perf_counter()
+        parts, batches, began = [], [], time.perf_counter()
         with counted(model.network) as rows:
             for i in range(0, len(todo), self.sweep.batch_size):
-                batch = todo[i : i + self.sweep.batch_size]
+                batch, before = todo[i : i + self.sweep.batch_size], time.perf_counter()
                 parts.append(self._observe(model, store, planned.cell, batch))
+                batches.append((len(batch), round(time.perf_counter() - before, 6)))
                 progress(len(batch), planned.cell)
         observations = {name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]}
         metadata = {
             "seconds": repr(time.perf_counter() - began),
+            "batches": json.dumps(batches),
             "evaluations": str(sum(rows)),
             "device": device_name(self.device),
             **versions(),

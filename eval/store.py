@@ -112,10 +112,7 @@ class Store:
             return ""
 
     def observations(self, cell: Cell, images: int) -> Observed:
-        """What the intact shards hold; damaged ones are set apart."""
-        shards = self.shards(cell)
-        whole = tuple(shard for shard in shards if intact(shard.path))
-        return Observed(whole, images, tuple(shard.path for shard in shards if shard not in whole))
+        return Observed(tuple(self.shards(cell)), images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +121,6 @@ class Observed:
 
     shards: tuple[Shard, ...]
     images: int
-    damaged: tuple[Path, ...] = ()
-    """Shards that are truncated or altered; the next run of the sweep makes them again."""
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         from safetensors.numpy import load_file

@@ -11,6 +11,7 @@ Every combination is a cell. Plugins are written as in ``sigmabench list``: a na
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -30,7 +31,6 @@ from pydantic import (
 from ..plugins.registry import build, describe
 from .errors import UsageError
 from .prompts import check_prompts, read_prompts
-from .scales import scaled
 
 MODEL_SCHEDULE = "model"
 
@@ -84,6 +84,8 @@ class Sweep(BaseModel):
     scales: Options[Scale] = Field([], description="tried with each guidance; empty: the scale each one says")
     prompts: list[str] = Field([], description="a list, or a text file with one a line; empty: the model's own")
     images: int = Field(100, ge=1, le=2**31, description="images a cell")
+    until: Literal["", "separated"] = Field("", description="separated: go on with the cells that nothing beats yet")
+    budget: int = Field(0, ge=0, le=2**31, description="images a cell at most, with until: separated")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of image 0; image i has seed + i in every cell")
     metrics: Axis[MetricText] = Field(["fd", "clip_score"], description="see `sigmabench list metric`")
     batch_size: int = Field(50, ge=1, le=100_000, description="images generated together")
@@ -101,15 +103,32 @@ class Sweep(BaseModel):
 
     @model_validator(mode="after")
     def _seeds_fit(self) -> Sweep:
-        if self.seed + self.images > 2**32:
-            raise ValueError(f"seed + images = {self.seed + self.images} must be at most 2^32")
+        most = max(self.images, self.budget)
+        if self.seed + most > 2**32:
+            raise ValueError(f"seed + images = {self.seed + most} must be at most 2^32")
+        if bool(self.until) != bool(self.budget) or (self.until and self.budget <= self.images):
+            raise ValueError(
+                f"until = {self.until!r} with budget = {self.budget}: until=separated needs a budget of more than "
+                f"images = {self.images}, and a budget needs until=separated"
+            )
         return self
+
+    def looks(self) -> list[int]:
+        """Numbers of images at which cells are compared: twice as many each time, up to the budget."""
+        found = [self.images]
+        while found[-1] < self.budget:
+            found.append(min(2 * found[-1], self.budget))
+        return found
 
     def guided(self) -> list[str]:
         """Every guidance setting: each method at each scale, methods without a scale as they are."""
-        methods = [build("guidance", text) for text in self.guidance]
-        variants = [scaled(method, w) for method in methods for w in self.scales] if self.scales else methods
-        return _unique([describe("guidance", variant) for variant in variants])
+        texts = []
+        for text in self.guidance:
+            instance = build("guidance", text)
+            scaled = self.scales and hasattr(instance, "scale")
+            variants = [dataclasses.replace(instance, scale=w) for w in self.scales] if scaled else [instance]
+            texts += [describe("guidance", variant) for variant in variants]
+        return _unique(texts)
 
 
 def load_sweep(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Sweep:

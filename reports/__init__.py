@@ -1,10 +1,12 @@
 """Reports: from the tidy results of a sweep to tables, figures and one self-contained HTML page.
 
     results = read_results("runs/first")                                  # or the frame a sweep returns
-    write_report("runs/first", results, samples, prompts, about)          # runs/first/report.html
+    judge = Judge(read_comparisons("runs/first"))                         # tells cells apart, image by image
+    write_report("runs/first", results, samples, prompts, about, judge)   # runs/first/report.html
 
-A report reads only results: one row per cell and metric (see ``results.COLUMNS``). Importing this package is cheap;
-what it re-exports is loaded at first use.
+A report reads only results: one row per cell and metric (see ``results.COLUMNS``), and the comparisons of the cells,
+one row per pair and metric (see ``comparisons.COLUMNS``). Importing this package is cheap; what it re-exports is loaded
+at first use.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .answer import answers as answers
+    from .comparisons import Judge as Judge
+    from .export import read_comparisons as read_comparisons
     from .export import read_results as read_results
+    from .export import write_comparisons as write_comparisons
     from .export import write_results as write_results
     from .heat_figure import heat_map as heat_map
     from .page import render as render
@@ -25,14 +30,15 @@ if TYPE_CHECKING:
     from .tradeoff_figure import tradeoff as tradeoff
 
 _HOMES = {
-    "answers": "answer", "heat_map": "heat_figure", "markdown": "table", "quality_by_nfe": "quality_figure",
-    "read_results": "export", "render": "page", "tradeoff": "tradeoff_figure", "wide": "table", "write_report": "page",
+    "Judge": "comparisons", "answers": "answer", "heat_map": "heat_figure", "markdown": "table",
+    "quality_by_nfe": "quality_figure", "read_comparisons": "export", "read_results": "export", "render": "page",
+    "tradeoff": "tradeoff_figure", "wide": "table", "write_comparisons": "export", "write_report": "page",
     "write_results": "export",
 }  # fmt: skip
 
 __all__ = [
-    "answers", "heat_map", "markdown", "quality_by_nfe", "read_results", "render", "tradeoff", "wide", "write_report",
-    "write_results",
+    "Judge", "answers", "heat_map", "markdown", "quality_by_nfe", "read_comparisons", "read_results", "render",
+    "tradeoff", "wide", "write_comparisons", "write_report", "write_results",
 ]  # fmt: skip
 
 

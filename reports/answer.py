@@ -1,7 +1,7 @@
 """The answer in words: which setting to use, what more evaluations buy, and where the data cannot tell.
 
-Everything is said from intervals (see ``compare``). The setting named first is the cheapest one that no other setting
-is measurably better than; the lowest number alone never wins.
+Everything is said from paired comparisons (see ``compare``). The setting named first is the cheapest one that no other
+setting is measurably better than; the lowest number alone never wins.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .compare import GROUP, best_of, images_needed, measurably_better, unbeaten, with_intervals
+from .compare import GROUP, Best, best_of, images_needed, unbeaten, with_intervals
+from .comparisons import Judge
 from .lines import guidances, setting, steps_text
 from .metric_words import adherence, quality, short_name
-from .numbers import count, short, with_interval
+from .numbers import count, probability, short, with_interval
 from .results import direction, measured, metrics
 
 BUDGETS = 6
+FRONT = 8  # settings that fit in a sentence
 
 
 class Rung(NamedTuple):
@@ -42,18 +44,18 @@ class Answer(NamedTuple):
     """The cell the lead recommends."""
 
 
-def answers(results: pd.DataFrame, metric: str | None = None) -> list[Answer]:
+def answers(results: pd.DataFrame, judge: Judge | None = None, metric: str | None = None) -> list[Answer]:
     """One answer per model, about this metric (by default the frame's quality metric)."""
-    metric = metric or quality(results)
+    metric, judge = metric or quality(results), judge or Judge()
     models = list(dict.fromkeys(results["model"]))
     if metric is None or direction(results, metric) is None:
         lead = "No metric here says which images are better, so there is no best setting."
         return [Answer(model, lead, [], [], [], None) for model in models]
     name, higher = short_name(metric, metrics(results)), bool(direction(results, metric))
-    return [_answer(results[results["model"] == model], metric, name, higher) for model in models]
+    return [_answer(results[results["model"] == model], metric, name, higher, judge) for model in models]
 
 
-def _answer(results: pd.DataFrame, metric: str, name: str, higher: bool) -> Answer:
+def _answer(results: pd.DataFrame, metric: str, name: str, higher: bool, judge: Judge) -> Answer:
     model = results["model"].iloc[0]
     rows, remarks = comparable(measured(results, metric))
     judged = with_intervals(rows)
@@ -64,9 +66,9 @@ def _answer(results: pd.DataFrame, metric: str, name: str, higher: bool) -> Answ
         return Answer(model, lead, remarks, [], [], None)
     if len(judged) < len(rows):
         remarks.append(f"{count(len(rows) - len(judged), 'setting')} without an interval cannot be ranked.")
-    words = Words(name, higher, judged)
+    words = Words(name, higher, judged, judge)
     lead, pick, notes = words.lead()
-    notes = [*notes, *words.within_half(pick), *_along_scale(results, pick, metric, name), *remarks]
+    notes = [*notes, *words.within_half(pick), *_along_scale(results, pick, metric, name, judge), *remarks]
     return Answer(model, lead, notes, words.budgets(), words.scales(), pick["cell"])
 
 
@@ -86,24 +88,25 @@ class Words(NamedTuple):
     name: str
     higher: bool
     rows: pd.DataFrame
+    judge: Judge
 
     def lead(self) -> tuple[str, pd.Series, list[str]]:
         """The first sentence, the cell it recommends, and what must be said with it."""
-        found, others = best_of(self.rows, self.higher), len(self.rows) - 1
+        found, others = self._best(self.rows), len(self.rows) - 1
         if found is None:
             raise ValueError("there is nothing to say without a row that has an interval")
         best = found.row
         if not others:
             return f"There is only one setting to judge: {self._full(best, whole=True)}.", best, []
         if found.clear:
-            lead = f"{self._at(best)} is best: {self._value(best)}. Its interval is clear of {_all_others(others)}."
-            return lead, best, [self._more(best)]
+            lead = f"{self._at(best)} is best: {self._value(best)}. It is {self._clear_of(others)}."
+            return lead, best, [self._more(best), *self._chances()]
         pick = self._cheapest(best)
         same, extreme = pick["cell"] == best["cell"], "highest" if self.higher else "lowest"
         if len(found.ties) == others:
             lead = (
-                f"The data cannot tell the {len(self.rows)} settings apart: every interval of {self.name} overlaps "
-                f"that of {self._full(best, whole=True)}, which has the {extreme} value."
+                f"The data cannot tell the {len(self.rows)} settings apart: none has measurably worse {self.name} than "
+                f"{self._full(best, whole=True)}, which has the {extreme} value."
             )
             notes = [] if same else [f"The cheapest is {self._full(pick)}."]
         elif same:
@@ -111,16 +114,15 @@ class Words(NamedTuple):
             notes = [f"The data cannot tell it from {self._some(found.ties)}."]
         else:
             lead = f"{self._at(pick)} is as good as this sweep can measure: {self._value(pick)}."
-            overlap = "the intervals overlap, so the data cannot tell them apart"
-            notes = [f"The {extreme} value belongs to {self._full(best)}; {overlap}."]
+            notes = [f"The {extreme} value belongs to {self._full(best)}; the data cannot tell them apart."]
         rival = found.ties.iloc[0] if same else best
-        if needed := images_needed(pick, rival):
+        if needed := images_needed(pick, rival, self.judge):
             notes.append(f"If {self._short(rival)} really differs, about {short(needed)} images per cell would show.")
-        return lead, pick, [self._more(pick), *notes]
+        return lead, pick, [self._more(pick), *notes, *self._chances()]
 
     def _cheapest(self, best: pd.Series) -> pd.Series:
-        top = unbeaten(self.rows, self.higher)
-        cheap = best_of(top[top["nfe"] == top["nfe"].min()], self.higher)
+        top = unbeaten(self.rows, self.higher, self.judge)
+        cheap = self._best(top[top["nfe"] == top["nfe"].min()])
         return cheap.row if cheap else best
 
     def _more(self, pick: pd.Series) -> str:
@@ -128,14 +130,31 @@ class Words(NamedTuple):
         if pick["nfe"] < self.rows["nfe"].max():
             return f"More than {_evaluations(pick)} an image buy nothing measurable here."
         cheaper = self.rows[self.rows["nfe"] < pick["nfe"]]
-        if len(cheaper) and all(measurably_better(pick, row, self.higher) for _, row in cheaper.iterrows()):
+        if len(cheaper) and all(self.judge.better(pick, row, self.higher) for _, row in cheaper.iterrows()):
             return f"Everything cheaper is measurably worse, and {short(pick['nfe'])} is the most tried: more may help."
         return f"It uses as many network evaluations an image as were tried, {short(pick['nfe'])}."
+
+    def _chances(self) -> list[str]:
+        """How sure the ranking and the Pareto front are, where the results say it."""
+        notes = []
+        if self._known("p_best"):
+            likely, order = self.rows.iloc[int(self.rows["p_best"].argmax())], float(self.rows["p_order"].min())
+            chance = f"The best setting is {self._short(likely)} with probability {probability(likely['p_best'])}"
+            notes.append(f"{chance}; the whole ranking holds with probability {probability(order)}.")
+        if self._known("p_front_nfe"):
+            front = self.rows[self.rows["p_front_nfe"] >= 0.5].sort_values("nfe")
+            named = [f"{self._short(row)} ({short(row['nfe'])})" for _, row in front.iterrows()]
+            if 1 < len(named) <= FRONT:
+                notes.append(f"More likely than not on the front of quality against evaluations: {', '.join(named)}.")
+        return notes
+
+    def _known(self, column: str) -> bool:
+        return column in self.rows and bool(self.rows[column].notna().all())
 
     def within_half(self, pick: pd.Series) -> list[str]:
         """What half the evaluations of the pick would give."""
         budget = self.rows.loc[self.rows["nfe"] <= pick["nfe"] / 2, "nfe"].max()
-        found = best_of(self.rows[self.rows["nfe"] <= budget], self.higher)
+        found = self._best(self.rows[self.rows["nfe"] <= budget])
         if found is None:
             return []
         text = f"Within {short(budget)} evaluations {self._short(found.row)} does best, {self._value(found.row)}"
@@ -154,18 +173,24 @@ class Words(NamedTuple):
         return [self._rung(brief, self.rows[self.rows["guidance"] == text], ("guidance",)) for text, brief in found]
 
     def _rung(self, condition: str, rows: pd.DataFrame, skip: tuple[str, ...]) -> Rung:
-        found = best_of(rows, self.higher)
+        found = self._best(rows)
         if found is None:
             raise ValueError("a rung needs at least one row with an interval")
         row, others = found.row, len(rows) - 1
         if not others:
             verdict = "the only one"
         elif found.clear:
-            verdict = f"clear of {_all_others(others)}"
+            verdict = self._clear_of(others)
         else:
             verdict = f"cannot tell from {self._some(found.ties, skip)}"
         value = with_interval(row["value"], row["low"], row["high"])
         return Rung(condition, self._short(row, skip), value, short(row["nfe"]), found.clear and others > 0, verdict)
+
+    def _best(self, rows: pd.DataFrame) -> Best | None:
+        return best_of(rows, self.higher, self.judge)
+
+    def _clear_of(self, others: int) -> str:
+        return f"measurably better than {_all_others(others)}"
 
     def _short(self, row: pd.Series, skip: tuple[str, ...] = ()) -> str:
         return setting(row, among=self.rows, skip=skip)
@@ -186,7 +211,7 @@ class Words(NamedTuple):
         return self._short(ties.iloc[0], skip) + (f" and {count(more, 'other')}" if more else "")
 
 
-def _along_scale(results: pd.DataFrame, pick: pd.Series, metric: str, name: str) -> list[str]:
+def _along_scale(results: pd.DataFrame, pick: pd.Series, metric: str, name: str, judge: Judge) -> list[str]:
     """What raising the guidance scale does to adherence and quality, all else as in the pick."""
     other = adherence(results)
     if other is None or other == metric:
@@ -195,24 +220,26 @@ def _along_scale(results: pd.DataFrame, pick: pd.Series, metric: str, name: str)
     for column in ("sampler", "spacing", "schedule", "steps", "method", *GROUP):
         same &= results[column] == pick[column]
     rows = with_intervals(results[same & (results["status"] == "ok") & results["scale"].notna()])
-    ends = rows[rows["metric"] == metric].merge(rows[rows["metric"] == other], on="cell", suffixes=("", "_other"))
-    ends = ends.sort_values("scale")
-    if len(ends) < 2 or ends["scale"].iloc[0] == ends["scale"].iloc[-1]:
+    both = set(rows.loc[rows["metric"] == metric, "cell"]) & set(rows.loc[rows["metric"] == other, "cell"])
+    ends = rows[rows["cell"].isin(both)].sort_values("scale", kind="stable")
+    first, last = (ends[ends["scale"] == scale] for scale in (ends["scale"].min(), ends["scale"].max()))
+    if ends["scale"].nunique() < 2:
         return []
-    a, b = ends.iloc[0], ends.iloc[-1]
-    adheres = _moves(a, b, short_name(other, metrics(results)), "_other", bool(direction(results, other)))
-    looks = _moves(a, b, name, "", bool(direction(results, metric)))
-    scales = f"from {short(a['scale'])} to {short(b['scale'])}"
+    said = [
+        _moves(first[first["metric"] == m].iloc[0], last[last["metric"] == m].iloc[0], word, results, judge)
+        for m, word in ((other, short_name(other, metrics(results))), (metric, name))
+    ]
+    scales = f"from {short(ends['scale'].min())} to {short(ends['scale'].max())}"
     where = f"{pick['sampler']} at {steps_text(pick['steps'])}"
-    return [f"Raising the guidance scale of {where} {scales} {adheres} and {looks}."]
+    return [f"Raising the guidance scale of {where} {scales} {said[0]} and {said[1]}."]
 
 
-def _moves(a: pd.Series, b: pd.Series, name: str, suffix: str, higher: bool) -> str:
-    first, last = (pd.Series({k: row[k + suffix] for k in ("value", "low", "high")}) for row in (a, b))
-    text = f"{name} from {with_interval(*first)} to {with_interval(*last)}"
-    if measurably_better(last, first, higher):
+def _moves(a: pd.Series, b: pd.Series, name: str, results: pd.DataFrame, judge: Judge) -> str:
+    first, last = (with_interval(row["value"], row["low"], row["high"]) for row in (a, b))
+    text, higher = f"{name} from {first} to {last}", bool(direction(results, a["metric"]))
+    if judge.better(b, a, higher):
         return "improves " + text
-    return "worsens " + text if measurably_better(first, last, higher) else "does not measurably change " + text
+    return "worsens " + text if judge.better(a, b, higher) else "does not measurably change " + text
 
 
 def _all_others(n: int) -> str:

@@ -1,8 +1,9 @@
-"""Which cells the data can tell apart, by their intervals alone.
+"""Which cells the data can tell apart.
 
-Two cells differ measurably when their 95 % intervals do not overlap. That is strict for two independent cells (about
-p < 0.006) and stricter for cells that share prompts and seeds, which leaves room for having looked at many cells.
-An overlap therefore means "not shown to differ", never "equal".
+Two cells of a sweep share prompts, seeds and noise, so they are compared image by image: they differ measurably when
+the interval of their paired difference excludes 0. These intervals hold for all pairs of a metric together, so that any
+pair may be picked afterwards. Where no comparison is known, two cells differ measurably when their own intervals do not
+overlap, which is stricter. "The data cannot tell" therefore means "not shown to differ", never "equal".
 
 Cells are compared only within a group: the same model, number of images and prompts.
 """
@@ -12,8 +13,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from .comparisons import Judge
 from .results import direction, measured
 
 GROUP = ["model", "images", "prompts"]
@@ -24,7 +27,7 @@ class Best(NamedTuple):
 
     row: pd.Series
     ties: pd.DataFrame
-    """The other cells whose interval overlaps, best first."""
+    """The other cells that it is not measurably better than, best first."""
 
     @property
     def clear(self) -> bool:
@@ -36,50 +39,59 @@ def with_intervals(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["low"].notna() & rows["high"].notna() & rows["value"].notna()]
 
 
-def measurably_better(a: pd.Series, b: pd.Series, higher: bool) -> bool:
-    """Whether a's interval lies wholly on the better side of b's."""
-    return bool(a["low"] > b["high"] if higher else a["high"] < b["low"])
-
-
-def best_of(rows: pd.DataFrame, higher: bool) -> Best | None:
-    """The best value among rows of one metric, with every row whose interval overlaps it; None without intervals."""
+def best_of(rows: pd.DataFrame, higher: bool, judge: Judge) -> Best | None:
+    """The best value among rows that none is measurably better than, with the rows it is not better than."""
     rows = with_intervals(rows)
     if rows.empty:
         return None
     rows = rows.assign(_cost=rows["nfe"].fillna(math.inf))
     rows = rows.sort_values(["value", "_cost"], ascending=[not higher, True], kind="stable").drop(columns="_cost")
-    best, rest = rows.iloc[0], rows.iloc[1:]
-    overlap = (rest["low"] <= best["high"]) & (rest["high"] >= best["low"])
-    return Best(best, rest[overlap])
+    better = _better(rows, higher, judge)
+    best = int((~better.any(axis=0)).argmax())
+    wins = better[best]
+    wins[best] = True
+    return Best(rows.iloc[best], rows[~wins])
 
 
-def unbeaten(rows: pd.DataFrame, higher: bool) -> pd.DataFrame:
+def unbeaten(rows: pd.DataFrame, higher: bool, judge: Judge) -> pd.DataFrame:
     """The rows that no other row is measurably better than."""
     rows = with_intervals(rows)
-    return rows[rows["high"] >= rows["low"].max()] if higher else rows[rows["low"] <= rows["high"].min()]
+    return rows[~np.asarray(_better(rows, higher, judge).any(axis=0))]
 
 
-def marks(results: pd.DataFrame, metric: str) -> set[str]:
-    """Cells whose interval overlaps that of the best cell of their group; empty for a description."""
+def _better(rows: pd.DataFrame, higher: bool, judge: Judge) -> np.ndarray:
+    """[i, j]: row i is measurably better than row j."""
+    above = judge.above(rows)
+    return above if higher else above.T
+
+
+def marks(results: pd.DataFrame, metric: str, judge: Judge) -> set[str]:
+    """Cells that the data cannot tell from the best of their group; empty for a description."""
     higher = direction(results, metric)
     marked: set[str] = set()
     if higher is None:
         return marked
     for _, rows in measured(results, metric).groupby(GROUP, sort=False, dropna=False):
-        if found := best_of(rows, higher):
+        if found := best_of(rows, higher, judge):
             marked |= {found.row["cell"], *found.ties["cell"]}
     return marked
 
 
-def images_needed(a: pd.Series, b: pd.Series) -> int | None:
-    """Images per cell at which the intervals would come apart if the difference is real; None if there is none.
+def images_needed(a: pd.Series, b: pd.Series, judge: Judge) -> int | None:
+    """Images per cell that would show the difference if it is real; None if there is none or it would take 10^9.
 
-    Half-widths shrink as 1 / sqrt(N): N * ((half_a + half_b) / difference)^2.
+    Without a comparison, those at which the intervals would come apart: half-widths shrink as 1 / sqrt(N).
     """
+    if pair := judge.pair(a, b):
+        return rounded(pair.needed)
     difference, halves = abs(a["value"] - b["value"]), (a["high"] - a["low"] + b["high"] - b["low"]) / 2
     if pd.isna(a["images"]) or not (difference > 0 and math.isfinite(halves)):
         return None
-    needed = float(a["images"]) * (halves / difference) ** 2
+    return rounded(float(a["images"]) * (halves / difference) ** 2)
+
+
+def rounded(needed: float) -> int | None:
+    """Up to two digits."""
     if not 1 <= needed < 1e9:
         return None
     unit = 10 ** max(math.floor(math.log10(needed)) - 1, 0)

@@ -1,4 +1,7 @@
-"""Results as files: results.parquet for programs, results.csv for people, both read back with the same types."""
+"""Results as files: results.parquet for programs, results.csv for people, both read back with the same types.
+
+comparisons.parquet holds the paired comparisons of the cells, where there are any.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from .atomic import replace
+from .comparisons import conform_comparisons
 from .results import conform
 
 REMEDY = "write it again with write_results, or repeat the sweep's report step"
@@ -19,6 +23,28 @@ def write_results(folder: Path | str, results: pd.DataFrame) -> tuple[Path, Path
     parquet = replace(folder / "results.parquet", lambda part: frame.to_parquet(part, index=False))
     csv = replace(folder / "results.csv", lambda part: _to_csv(frame, part))
     return parquet, csv
+
+
+def write_comparisons(folder: Path | str, comparisons: pd.DataFrame) -> Path:
+    """Write comparisons.parquet into the folder; returns its path."""
+    frame = conform_comparisons(comparisons)
+    return replace(Path(folder) / "comparisons.parquet", lambda part: frame.to_parquet(part, index=False))
+
+
+def read_comparisons(folder: Path | str) -> pd.DataFrame:
+    """The comparisons in a folder of results.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: the file is not one of comparisons; the message names it and the remedy.
+    """
+    path = Path(folder) / "comparisons.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(f"no comparisons at {path}; {REMEDY}")
+    try:
+        return conform_comparisons(pd.read_parquet(path))
+    except Exception as error:
+        raise ValueError(f"cannot read {path} ({type(error).__name__}: {error}); {REMEDY}") from error
 
 
 def _to_csv(frame: pd.DataFrame, path: Path) -> None:

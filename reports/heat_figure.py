@@ -9,19 +9,21 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
 from .compare import marks
+from .comparisons import Judge
 from .draw import Panel, axes, panel
 from .lines import guidances, lines, on
 from .numbers import DASH, number
 from .results import cells, direction, measured
 
 
-def heat_map(results: pd.DataFrame, metric: str) -> list[Panel]:
+def heat_map(results: pd.DataFrame, metric: str, judge: Judge | None = None) -> list[Panel]:
     """One panel per model and line with a value; all panels of a model share their colours, light is better.
 
     A ring marks cells the data cannot tell from the best of the model. Squares without a number say why.
     """
     rows, everything, panels = measured(results, metric), cells(results), []
-    named, models, marked = lines(results), list(dict.fromkeys(results["model"])), marks(results, metric)
+    named, models = lines(results), list(dict.fromkeys(results["model"]))
+    marked = marks(results, metric, judge or Judge())
     for model in models:
         of_model, all_cells = rows[rows["model"] == model], everything[everything["model"] == model]
         all_cells = all_cells[all_cells["sampler"].isin(of_model["sampler"])]

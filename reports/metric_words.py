@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import pandas as pd
 
 from .numbers import short
@@ -42,8 +45,8 @@ ALIASES = {"clip": "clip_score", "clip_cos": "clip_score", "clip_score_100": "cl
 
 
 def family(metric: str) -> str:
-    """The metric's kind: what stands before the first slash."""
-    head = metric.split("/", 1)[0]
+    """The metric's kind: what stands before its settings or the first slash."""
+    head = re.split(r"[/(]", metric, maxsplit=1)[0]
     return ALIASES.get(head, head)
 
 
@@ -78,16 +81,19 @@ def sentence(results: pd.DataFrame, metric: str) -> str:
 
 
 def quality(results: pd.DataFrame) -> str | None:
-    """The metric the answer is about: a Fréchet distance, else a kernel distance, else the first with a direction."""
-    ranked = (metric for metric in metrics(results) if direction(results, metric) is not None)
-    return _first(results, ("fid", "fd", "kd")) or next(ranked, None)
+    """The metric the answer is about."""
+    return decisive({metric: direction(results, metric) for metric in metrics(results)})
+
+
+def decisive(directions: Mapping[str, bool | None]) -> str | None:
+    """A Fréchet distance, else a kernel distance, else the first metric that has a direction."""
+    ranked = [metric for metric, higher in directions.items() if higher is not None]
+    first = (metric for name in ("fid", "fd", "kd") for metric in ranked if family(metric) == name)
+    return next(first, ranked[0] if ranked else None)
 
 
 def adherence(results: pd.DataFrame) -> str | None:
     """The metric that says whether a picture shows what was asked for."""
-    return _first(results, ("clip_score", "class_agreement"))
-
-
-def _first(results: pd.DataFrame, families: tuple[str, ...]) -> str | None:
     known = [metric for metric in metrics(results) if direction(results, metric) is not None]
-    return next((metric for name in families for metric in known if family(metric) == name), None)
+    named = (metric for name in ("clip_score", "class_agreement") for metric in known if family(metric) == name)
+    return next(named, None)

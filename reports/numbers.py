@@ -45,3 +45,10 @@ def short(value: float) -> str:
 def count(n: int, noun: str) -> str:
     """ "1 cell", "2 cells"."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def probability(p: float) -> str:
+    """Two digits, and never a certainty: "0.94", "more than 0.99", "less than 0.01"."""
+    if not math.isfinite(p):
+        return DASH
+    return "more than 0.99" if p > 0.99 else "less than 0.01" if p < 0.01 else f"{p:.2f}"

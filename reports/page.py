@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from . import atomic, sample_grid
 from .answer import answers
+from .comparisons import Judge
 from .draw import COLOURS, INK, Panel, axes, looks, panel, svg
 from .heat_figure import heat_map
 from .lines import guidance_text, line_of, setting
@@ -39,21 +40,27 @@ def write_report(
     samples: Mapping[str, np.ndarray],
     prompts: Sequence[str],
     about: Mapping[str, str],
+    judge: Judge | None = None,
 ) -> Path:
     """Write report.html into the folder and return its path; the same input gives the same bytes.
 
     samples: uint8 (k, 3, H, W) by cell, the same k prompts and seeds in each. about: settings, versions, "command" to
-    repeat the run and, if wanted, "title".
+    repeat the run and, if wanted, "title". judge: made from the comparisons of the cells; without one, cells are told
+    apart by their own intervals.
     """
-    html = render(results, samples, prompts, about)
+    html = render(results, samples, prompts, about, judge)
     return atomic.replace(Path(folder) / "report.html", lambda part: part.write_bytes(html.encode()))
 
 
 def render(
-    results: pd.DataFrame, samples: Mapping[str, np.ndarray], prompts: Sequence[str], about: Mapping[str, str]
+    results: pd.DataFrame,
+    samples: Mapping[str, np.ndarray],
+    prompts: Sequence[str],
+    about: Mapping[str, str],
+    judge: Judge | None = None,
 ) -> str:
     """The page as text."""
-    frame = conform(results)
+    frame, judge = conform(results), judge or Judge()
     sample_grid.check(samples, prompts)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
@@ -64,13 +71,13 @@ def render(
         "default-src 'none'", "img-src data:", f"style-src {_hash(style)}", f"script-src {_hash(script)}",
         "base-uri 'none'", "form-action 'none'",
     ])  # fmt: skip
-    found, (figures, undrawn) = answers(frame), _figures(frame)
+    found, (figures, undrawn) = answers(frame, judge), _figures(frame, judge)
     return environment.get_template("report.html").render(
         policy=policy, style=Markup(style), script=Markup(script), title=about.get("title", "Sampler comparison"),
         answers=found, several_models=len(found) > 1, facts=_facts(frame), grids=_grids(frame, samples, found),
-        prompts=prompts, figures=figures, undrawn=undrawn, table=_table(frame), problems=_problems(frame),
+        prompts=prompts, figures=figures, undrawn=undrawn, table=_table(frame, judge), problems=_problems(frame),
         words=_words(frame), settings=_settings(frame, about), command=about.get("command", ""), cards=_cards(frame),
-        csv=_csv(frame),
+        csv=_csv(frame, judge),
     )  # fmt: skip
 
 
@@ -114,7 +121,7 @@ def _grids(frame: pd.DataFrame, samples: Mapping[str, np.ndarray], found: list[A
     return {"views": groups, "every": rows if len(rows) > shown or left else [], "left_out": left, "picks": picks}
 
 
-def _figures(frame: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
+def _figures(frame: pd.DataFrame, judge: Judge) -> tuple[list[dict[str, Any]], list[str]]:
     """The figures, those that are folded last, and the metrics that are left to the table."""
     first, other, legend = quality(frame), adherence(frame), _legend(frame)
     out: list[dict[str, Any]] = []
@@ -130,7 +137,9 @@ def _figures(frame: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
         add("nfe", f"{title(first)} against cost", caption, quality_by_nfe(frame, first, legend=False))
     add("tradeoff", "What guidance trades", CAPTIONS["tradeoff"], tradeoff(frame, legend=False))
     if first:
-        add("heat", f"{title(first)} by steps and guidance", CAPTIONS["heat"], heat_map(frame, first), named=True)
+        add(
+            "heat", f"{title(first)} by steps and guidance", CAPTIONS["heat"], heat_map(frame, first, judge), named=True
+        )
     spent = sum(len(figure["panels"]) for figure in out)
     undrawn = []
     for i, metric in enumerate(sorted((m for m in metrics(frame) if m != first), key=lambda m: m != other)):
@@ -183,8 +192,8 @@ def _legend(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return out
 
 
-def _table(frame: pd.DataFrame) -> dict[str, Any]:
-    table, names = wide(frame), metrics(frame)
+def _table(frame: pd.DataFrame, judge: Judge) -> dict[str, Any]:
+    table, names = wide(frame, judge), metrics(frame)
     columns = varying(table)
     rows = []
     for _, row in table.iterrows():
@@ -253,7 +262,7 @@ def _cards(frame: pd.DataFrame) -> list[tuple[str, str, int]]:
     return out
 
 
-def _csv(frame: pd.DataFrame) -> str:
+def _csv(frame: pd.DataFrame, judge: Judge) -> str:
     """The wide table as a data URI, so that the numbers travel with the page."""
-    text = wide(frame).to_csv(index=False, lineterminator="\n")
+    text = wide(frame, judge).to_csv(index=False, lineterminator="\n")
     return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"

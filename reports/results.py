@@ -23,6 +23,13 @@ COLUMNS = (
 )  # fmt: skip
 """Every column of the frame, in the order in which files hold them."""
 
+STANDING = ("seconds_se", "rank_low", "rank_high", "p_best", "p_order", "p_front_nfe", "p_front_seconds")
+"""Columns that may follow: the error of the seconds, and where the comparisons leave a cell among those of its group.
+
+Ranks are 1 for the best; p_best is the probability to be it, p_order that the ranking holds down to this cell,
+p_front_* that no cell of at most this cost is better.
+"""
+
 STATUSES = ("ok", "failed", "refused")
 SETTINGS = ("model", "sampler", "schedule", "spacing", "steps", "guidance")
 """What a reader would call the settings of a cell."""
@@ -48,7 +55,7 @@ def conform(results: pd.DataFrame) -> pd.DataFrame:
     frame["metric"] = frame["metric"].where(frame["metric"].notna(), None)
     for column in WHOLE:
         frame[column] = _whole(frame[column])
-    for column in REAL:
+    for column in (*REAL, *(column for column in STANDING if column in frame)):
         frame[column] = _real(frame[column])
     frame["higher_is_better"] = pd.Series(
         [DIRECTIONS.get(str(value).lower()) for value in frame["higher_is_better"]], index=frame.index, dtype=object
@@ -86,8 +93,8 @@ def metrics(results: pd.DataFrame) -> list[str]:
 
 def cells(results: pd.DataFrame) -> pd.DataFrame:
     """One row per cell, with its settings and without its metrics, in order of first appearance."""
-    drop = ["metric", "value", "se", "low", "high", "higher_is_better", "card"]
-    return results.drop_duplicates("cell").drop(columns=drop).reset_index(drop=True)
+    drop = ["metric", "value", "se", "low", "high", "higher_is_better", "card", *STANDING]
+    return results.drop_duplicates("cell").drop(columns=drop, errors="ignore").reset_index(drop=True)
 
 
 def measured(results: pd.DataFrame, metric: str) -> pd.DataFrame:

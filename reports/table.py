@@ -7,16 +7,17 @@ from collections.abc import Sequence
 import pandas as pd
 
 from .compare import marks
+from .comparisons import Judge
 from .numbers import short, with_interval
 from .results import cells, measured, metrics
 
 CHOICES = ("model", "sampler", "schedule", "spacing", "steps", "guidance", "nfe", "images", "seconds")
 
 
-def wide(results: pd.DataFrame) -> pd.DataFrame:
+def wide(results: pd.DataFrame, judge: Judge | None = None) -> pd.DataFrame:
     """One row per cell that came out well: its settings, then per metric M the columns M, "M low", "M high", "M best".
 
-    "M best" is True when the interval overlaps that of the best cell with the same model, images and prompts.
+    "M best" is True when the data cannot tell it from the best cell with the same model, images and prompts.
     """
     table = cells(results[results["status"] == "ok"])
     for metric in metrics(results):
@@ -24,7 +25,7 @@ def wide(results: pd.DataFrame) -> pd.DataFrame:
         table[metric] = table["cell"].map(rows["value"])
         table[f"{metric} low"] = table["cell"].map(rows["low"])
         table[f"{metric} high"] = table["cell"].map(rows["high"])
-        table[f"{metric} best"] = table["cell"].isin(marks(results, metric))
+        table[f"{metric} best"] = table["cell"].isin(marks(results, metric, judge or Judge()))
     return table
 
 
@@ -46,9 +47,9 @@ def text_of(value: object) -> str:
     return "" if pd.isna(value) else short(float(value))  # type: ignore[arg-type, call-overload]
 
 
-def markdown(results: pd.DataFrame, chosen: Sequence[str] | None = None) -> str:
+def markdown(results: pd.DataFrame, chosen: Sequence[str] | None = None, judge: Judge | None = None) -> str:
     """A GitHub table of the varying choices and the metrics; bold marks what the data cannot tell from the best."""
-    table, chosen = wide(results), metrics(results) if chosen is None else chosen
+    table, chosen = wide(results, judge), metrics(results) if chosen is None else chosen
     columns = varying(table)
     lines = [_row([*columns, *chosen]), _row(["---"] * len(columns) + ["---:"] * len(chosen))]
     for _, row in table.iterrows():

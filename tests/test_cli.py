@@ -37,6 +37,28 @@ def test_a_sweep_of_options_alone_writes_its_report_and_says_where(monkeypatch, 
     assert "4 images made, 0 were there; 0 cells failed, 0 refused" in out
 
 
+def test_compare_answers_in_a_sentence(monkeypatch, capsys, tmp_path):
+    folder = str(tmp_path / "r")
+    run(monkeypatch, capsys, *SMALL, "--sampler", "euler", "--sampler", "heun", "--out", folder)
+    code, out, _ = run(monkeypatch, capsys, "compare", "euler", "heun", folder, "--metric", "luminance")
+    assert code == 0
+    assert out.count("\n") == 1
+    assert "luminance is" in out
+    code, _, err = run(monkeypatch, capsys, "compare", "euler", "heum", folder)
+    assert (code, "means no cell" in err) == (2, True)
+    code, _, err = run(monkeypatch, capsys, "compare", "euler", "heun", folder)
+    assert (code, "name one with --metric" in err) == (2, True)
+
+
+def test_until_separated_says_how_many_go_on_and_keeps_its_budget(monkeypatch, capsys, tmp_path):
+    arguments = [*SMALL, "--sampler", "euler", "--sampler", "heun", "--metric", "fd", "--out", str(tmp_path / "r")]
+    code, out, err = run(monkeypatch, capsys, *arguments, "--until", "separated", "--budget", "10")
+    assert code == 0
+    assert "cells may be the best: on to 8 images each" in err
+    code, out, err = run(monkeypatch, capsys, *SMALL, "--until", "separated", "--budget", "10")
+    assert (code, "needs a metric that says which images are better" in err) == (2, True)
+
+
 def test_report_computes_the_same_tables_again_from_the_store(monkeypatch, capsys, tmp_path):
     run(monkeypatch, capsys, *SMALL, "--out", str(tmp_path / "r"))
     table = (tmp_path / "r" / "results.csv").read_bytes()

@@ -24,6 +24,7 @@ from sigmabench.reports.results import COLUMNS, conform, measured
 FD, CLIP, LIGHT = "fd/cifarnet-3f2a91bc/bicubic-aa", "clip_score/tiny-77ab", "luminance"
 DIRECTIONS = {FD: False, "kd/cifarnet-3f2a91bc": False, CLIP: True, "class_agreement": True, LIGHT: None}
 SAMPLERS = {"ddim": 60.0, "dpmpp_2m": 18.0, "euler_ancestral": 75.0, "heun": 26.0, "unipc": 15.0}
+JUDGE = reports.Judge()  # by intervals alone
 ABOUT = {"title": "Which sampler?", "command": "sigmabench sweep first.yaml", "date": "2026-01-01"}
 
 
@@ -143,7 +144,7 @@ def test_importing_the_package_loads_neither_pandas_nor_matplotlib():
 
 def test_every_name_of_the_package_can_be_had_and_unknown_names_are_refused():
     assert all(callable(getattr(reports, name)) for name in reports.__all__)
-    with pytest.raises(AttributeError, match="it has answers"):
+    with pytest.raises(AttributeError, match="it has Judge, answers"):
         _ = reports.nonsense
 
 
@@ -239,20 +240,24 @@ def test_a_cell_is_marked_when_its_interval_overlaps_the_bests():
     others = [row(FD, 10.9, steps=10), row(FD, 11.1, steps=20), row(FD, 9.0, 0.1, images=50)]
     results = frame(row(FD, 10.0, steps=5), *others)
     best, close, far, other_size = results["cell"]
-    assert compare.marks(results, FD) == {best, close, other_size}  # another number of images is another contest
-    assert far not in compare.marks(results, FD)
+    assert compare.marks(results, FD, JUDGE) == {
+        best,
+        close,
+        other_size,
+    }  # another number of images is another contest
+    assert far not in compare.marks(results, FD, JUDGE)
 
 
 def test_descriptions_have_no_best_and_higher_can_be_better():
-    assert compare.marks(frame(row(LIGHT, 0.5), row(LIGHT, 0.6, steps=5)), LIGHT) == set()
+    assert compare.marks(frame(row(LIGHT, 0.5), row(LIGHT, 0.6, steps=5)), LIGHT, JUDGE) == set()
     results = frame(row(CLIP, 60.0, steps=5), row(CLIP, 70.0, steps=10))
-    assert compare.marks(results, CLIP) == {results["cell"][1]}
+    assert compare.marks(results, CLIP, JUDGE) == {results["cell"][1]}
 
 
 def test_the_images_needed_bring_the_intervals_apart():
     a, b = frame(row(FD, 10.0, 0.5, steps=5), row(FD, 10.25, 0.5)).to_dict("records")
-    assert compare.images_needed(pd.Series(a), pd.Series(b)) == 16_000  # half-widths must shrink fourfold
-    assert compare.images_needed(pd.Series(a), pd.Series(a)) is None
+    assert compare.images_needed(pd.Series(a), pd.Series(b), JUDGE) == 16_000  # half-widths must shrink fourfold
+    assert compare.images_needed(pd.Series(a), pd.Series(a), JUDGE) is None
 
 
 def test_the_wide_table_holds_exactly_the_frames_numbers(small):
@@ -300,7 +305,7 @@ def test_a_clear_winner_is_named_with_its_cost_and_interval():
     assert answer.cell == best["cell"]
     best_is = "At 10 network evaluations dpmpp_2m with karras, 10 steps, cfg 3 is best: fd 12.30 [11.80, 12.80]"
     assert answer.lead.startswith(best_is)
-    assert "clear of all 2 others" in answer.lead
+    assert "measurably better than all 2 others" in answer.lead
     assert "More than 10 network evaluations an image buy nothing measurable" in text
     assert "cannot tell" not in text
 
@@ -361,7 +366,8 @@ def test_each_budget_names_the_best_within_it():
         ("up to 5", "unipc", False), ("up to 8", "ddim", True), ("up to 9", "heun", False), ("up to 20", "euler", True),
     ]  # fmt: skip
     assert [rung.verdict for rung in answer.budgets] == [
-        "the only one", "clear of the only other", "cannot tell from ddim", "clear of all 3 others",
+        "the only one", "measurably better than the only other", "cannot tell from ddim",
+        "measurably better than all 3 others",
     ]  # fmt: skip
 
 

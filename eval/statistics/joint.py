@@ -1,0 +1,52 @@
+"""One metric in several cells that share their images, and draws from the joint distribution of its errors.
+
+With M (N, C) the influences of N images on C values, the errors of the values have the covariance M'M / N^2. A draw is
+Z = xi'M / N with xi ~ N(0, I_N): the Gaussian multiplier bootstrap, which needs no metric to be computed again.
+Chernozhukov, Chetverikov, Kato 2013, arXiv:1212.6906.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..protocols import Value
+
+DRAWS = 4000
+"""Of which 5 % leave the 95 % quantile uncertain by 0.3 % of probability."""
+CHUNK = 250  # draws made at a time: 20 MB for 10,000 images
+
+
+class Joint(NamedTuple):
+    """Values of one metric in C cells and the influence of each of N common images on them."""
+
+    cells: tuple[str, ...]
+    values: np.ndarray
+    """(C,)."""
+    influences: np.ndarray
+    """float64 (N, C), each column of mean 0."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Value]) -> Joint:
+        """
+        Raises:
+            ValueError: if values are of different numbers of images, naming them.
+        """
+        sizes = {cell: len(value.influence) for cell, value in values.items()}
+        if len(set(sizes.values())) > 1:
+            said = ", ".join(f"{cell} of {n}" for cell, n in sizes.items())
+            raise ValueError(f"values of different numbers of images are not compared: {said}")
+        columns = np.stack([np.asarray(value.influence, dtype=np.float64) for value in values.values()], axis=1)
+        numbers = np.array([value.value for value in values.values()], dtype=np.float64)
+        return cls(tuple(values), numbers, columns - columns.mean(axis=0))
+
+
+def draws(influences: np.ndarray, count: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """(count, C) draws of the errors of C values; a cell's draws do not depend on which others there are."""
+    rng, n = np.random.default_rng(seed), len(influences)
+    scale = 1 / np.sqrt(n * max(n - 1, 1))  # the unbiased variance, as in every standard error here
+    sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
+    return np.concatenate([rng.standard_normal((size, n)) @ influences for size in sizes]) * scale
