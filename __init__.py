@@ -3,14 +3,16 @@
     import sigmabench
     sampler = sigmabench.build("sampler", "dpmpp_2m_sde(eta=0.5)")
 
-Nothing heavy is imported here: ComfyUI loads this file when the repository lies in its ``custom_nodes`` folder.
+Nothing heavy is imported here: ComfyUI loads this file when the repository lies in its ``custom_nodes`` folder, and
+finds the nodes by asking for its attributes. A pip-installed package needs a folder there whose ``__init__.py`` says
+``from sigmabench import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, WEB_DIRECTORY``.
 """
 
 from typing import Any
 
 __version__ = "0.1.0"
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {}
+COMFYUI = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "WEB_DIRECTORY")
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from .plugins.diffusers.joining import scheduler
 
         return scheduler
+    if name in COMFYUI:
+        from .plugins.comfyui import pack
+
+        return getattr(pack.load(), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,151 @@
+"""A sampler at work inside ComfyUI: its requests answered by the host's model, its steps reported to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...samplers.level import Level
+from ...samplers.noise import SeededNoise
+from ...samplers.path import Path
+from ...samplers.protocols import Sampler
+from ...samplers.run import start
+from .process import Process, process_of
+
+SUPPLIED = {"uncond": "uncond_denoised", "cond": "cond_denoised"}
+"""What a sampler may need beside x0, and what ComfyUI calls it."""
+
+
+class SamplerFunction:
+    """A sampler as the function that ComfyUI's KSAMPLER calls. ``poll`` raises when the user has cancelled."""
+
+    def __init__(self, name: str, sampler: Sampler, poll: Callable[[], None]) -> None:
+        unknown = set(sampler.needs) - set(SUPPLIED)
+        if unknown:
+            raise ValueError(f"{name} needs predictions of {', '.join(sorted(unknown))}, which ComfyUI does not give")
+        self.__name__, self.sampler, self._poll = f"sample_{name}", sampler, poll
+
+    @torch.no_grad()
+    def __call__(
+        self, model: Any, x: Tensor, sigmas: Tensor, extra_args: Mapping[str, Any] | None = None,
+        callback: Callable[[dict[str, Any]], None] | None = None, disable: bool | None = None,
+    ) -> Tensor:  # fmt: skip
+        """x at the last of the sigmas, from x at the first."""
+        if not len(x):
+            return x
+        extra_args = extra_args or {}
+        process, values = process_of(model.inner_model.inner_model.model_sampling), sigmas.tolist()
+        path = path_of(process, values)
+        host = Host(model, process, extra_args, self.sampler.needs)
+        steps = Steps(path, process, callback or (lambda report: None))
+        noise = SeededNoise(image_seeds(extra_args.get("seed"), len(x)), x.shape[1:], x.device)
+        run = start(self.sampler, x / process.gain(path.levels[0]), path, noise)
+        reply: tuple[Any, ...] | None = None
+        while True:
+            try:
+                x, level = run.send(reply)  # type: ignore[arg-type]
+            except StopIteration as stop:
+                steps.finish()
+                return stop.value * process.gain(path.levels[-1])
+            self._poll()
+            steps.arrive(level)
+            reply = host(x, level)
+            steps.answered(x, level, reply[1])
+
+
+class Host:
+    """Answers ``(x, level)`` with ``(x, x0, *what the sampler needs)``, evaluating the model at no other sigma."""
+
+    def __init__(self, model: Any, process: Process, extra_args: Mapping[str, Any], needs: tuple[str, ...]) -> None:
+        self.model, self.process, self.needs = model, process, needs
+        self.extra_args = dict(extra_args)
+        self._seen: dict[str, Tensor] = {}
+        if needs:
+            self.extra_args["model_options"] = self._watched(extra_args.get("model_options") or {})
+
+    def __call__(self, x: Tensor, level: Level) -> tuple[Tensor, ...]:
+        gain = self.process.gain(level)
+        scaled = x if abs(gain - 1) < 1e-12 else x * gain
+        x0 = self.model(scaled, x.new_full((len(x),), self.process.sigma(level)), **self.extra_args)
+        others = [self._seen[name] for name in self.needs]
+        return (x, *(self._exact(prediction, scaled, level).to(x.dtype) for prediction in (x0, *others)))
+
+    def _exact(self, x0: Tensor, scaled: Tensor, level: Level) -> Tensor:
+        """At pure noise ComfyUI's large sigma leaves a trace of the noise in x0."""
+        return x0 if level.alpha or self.process.flow else x0 - self.process.kept * scaled
+
+    def _watched(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The model options with a last function that notes the branches' predictions."""
+
+        def note(args: dict[str, Any]) -> Tensor:
+            if args.get("uncond") is None:
+                raise ValueError(
+                    f"this sampler needs {' and '.join(self.needs)}: use a guider with a negative conditioning, "
+                    "such as CFGGuider"
+                )
+            self._seen = {name: args[SUPPLIED[name]] for name in self.needs}
+            return args["denoised"]
+
+        others = list(options.get("sampler_post_cfg_function", []))
+        return {**options, "sampler_post_cfg_function": [*others, note], "disable_cfg1_optimization": True}
+
+
+class Steps:
+    """Reports each step of the path once, with the prediction that was made at its very level."""
+
+    def __init__(self, path: Path, process: Process, callback: Callable[[dict[str, Any]], None]) -> None:
+        self.levels, self.process, self.callback = path.levels[:-1], process, callback
+        self.step = 0
+        self._report: dict[str, Any] | None = None
+
+    def arrive(self, level: Level) -> None:
+        """A request at this level: the step before it is over once the level is less noisy than that step's."""
+        reached = self.step
+        while reached + 1 < len(self.levels) and not level.noisier_than(self.levels[reached + 1]):
+            reached += 1
+        if reached > self.step:
+            self.finish()
+            self.step = reached
+
+    def answered(self, x: Tensor, level: Level, x0: Tensor) -> None:
+        """Its answer, kept for the report if it belongs to the start of the step or is the first one within."""
+        if self._report is None or level == self.levels[self.step]:
+            sigma = self.process.sigma(level)
+            gain = self.process.gain(level)
+            self._report = {"i": self.step, "x": x * gain, "denoised": x0, "sigma": sigma, "sigma_hat": sigma}
+
+    def finish(self) -> None:
+        """Report the step at work."""
+        if self._report is not None:
+            self.callback(self._report)
+            self._report = None
+
+
+def path_of(process: Process, sigmas: Sequence[float]) -> Path:
+    """
+    Raises:
+        ValueError: for SIGMAS that are no path from noisy to clean, in ComfyUI's words.
+    """
+    if len(sigmas) < 2:
+        raise ValueError(f"sigmas: {len(sigmas)} given, at least 2 are needed, the start and the end of one step")
+    for i, sigma in enumerate(sigmas):
+        if not 0 <= sigma < float("inf") or (process.flow and sigma > 1):
+            most = "1 for this flow model" if process.flow else "infinity"
+            raise ValueError(f"sigmas: number {i} is {sigma:g}; they must be at least 0 and at most {most}")
+        if i and sigma >= sigmas[i - 1]:
+            raise ValueError(
+                f"sigmas: number {i} is {sigma:g} after {sigmas[i - 1]:g}; they must fall from one to the next. "
+                "For rising sigmas (unsampling) use ComfyUI's euler; for repeated ones ask for fewer steps"
+            )
+    return Path(process.level(sigma) for sigma in sigmas)
+
+
+def image_seeds(seed: Any, count: int) -> list[int]:
+    """One seed for each image: those of a noise node that has them, else seed, seed + 1, ..."""
+    seeds = getattr(seed, "of_images", None) or [int(seed or 0) + i for i in range(count)]
+    if len(seeds) != count:
+        raise ValueError(f"noise: made for {len(seeds)} images, but {count} are sampled; use the same latent for both")
+    return [one % 2**32 for one in seeds]

@@ -1,0 +1,29 @@
+"""What ComfyUI asks a node pack for. Outside ComfyUI there is nothing to give."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class Pack(NamedTuple):
+    """The attributes that ComfyUI looks for in a pack's module."""
+
+    NODE_CLASS_MAPPINGS: dict[str, type]
+    NODE_DISPLAY_NAME_MAPPINGS: dict[str, str]
+    WEB_DIRECTORY: str | None
+
+
+def load() -> Pack:
+    """The nodes, their names and their help pages, made once; nothing unless ComfyUI is running in this process."""
+    return _loaded() if "comfy.samplers" in sys.modules else Pack({}, {}, None)
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> Pack:
+    from . import dropdowns, help_pages, nodes
+
+    classes, titles = nodes.mappings()
+    dropdowns.append()
+    return Pack(classes, titles, help_pages.write(classes, titles))

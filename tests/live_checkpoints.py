@@ -1,0 +1,94 @@
+"""Checkpoints of under two megabytes that ComfyUI loads and samples: its own classes, few layers, random weights.
+
+    python tests/live_checkpoints.py COMFYUI_DIR FOLDER
+
+Shapes come from the checkout's classes on the meta device. Weights are overlapping views into small random buffers, so
+that a file stays small whatever the shapes. ``vp.ckpt`` is like Stable Diffusion 1.5 (eps, discrete), ``flow.ckpt``
+like SD3. The networks do not draw anything; they give smooth, bounded predictions that depend on image, time and text.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+comfyui, folder = Path(sys.argv[1]), Path(sys.argv[2])
+sys.path.insert(0, str(comfyui))
+sys.argv = sys.argv[:1]
+
+from comfy.cli_args import args  # noqa: E402
+
+args.cpu = True
+
+import comfy.clip_model  # noqa: E402
+import comfy.ldm.modules.diffusionmodules.mmdit as mmdit  # noqa: E402
+import comfy.ldm.modules.diffusionmodules.openaimodel as unet  # noqa: E402
+import comfy.ops  # noqa: E402
+import comfy.taesd.taesd as taesd  # noqa: E402
+
+PARTS = {"dtype": None, "device": "meta", "operations": comfy.ops.disable_weight_init}
+
+
+def sd15():
+    network = unet.UNetModel(
+        image_size=32, in_channels=4, model_channels=320, out_channels=4, num_res_blocks=[1], channel_mult=[1],
+        num_heads=8, use_spatial_transformer=True, transformer_depth=[1], transformer_depth_output=[1, 1],
+        transformer_depth_middle=1, context_dim=768, legacy=False, **PARTS,
+    )  # fmt: skip
+    return {
+        "model.diffusion_model.": network,
+        "first_stage_model.": autoencoder(4),
+        "cond_stage_model.transformer.": clip(),
+    }
+
+
+def sd3():
+    network = mmdit.MMDiT(
+        input_size=None, in_channels=16, depth=2, adm_in_channels=2048, num_patches=4096, pos_embed_max_size=64,
+        context_embedder_config={"target": "torch.nn.Linear", "params": {"in_features": 4096, "out_features": 128}},
+        **PARTS,
+    )  # fmt: skip
+    return {
+        "model.diffusion_model.": network,
+        "first_stage_model.": autoencoder(16),
+        "text_encoders.clip_l.transformer.": clip(),
+    }
+
+
+def autoencoder(channels):
+    with torch.device("meta"):
+        return taesd.TAESD(latent_channels=channels)
+
+
+def clip():
+    config = json.loads((comfyui / "comfy" / "sd1_clip_config.json").read_text())
+    return comfy.clip_model.CLIPTextModel(config, *PARTS.values())
+
+
+def weights(parts, seed=0):
+    """The state dict of a checkpoint: norms and biases as they start, the rest random with the usual deviation."""
+    generator, buffers, state = torch.Generator().manual_seed(seed), {}, {}
+    for prefix, module in parts.items():
+        for name, tensor in module.state_dict().items():
+            state[prefix + name] = _view(name, tensor.shape, buffers, generator)
+    return state
+
+
+def _view(name, shape, buffers, generator):
+    if len(shape) < 2:
+        constant = 1.0 if name.endswith(("weight", "vae_scale")) else 0.0
+        return torch.tensor(constant, dtype=torch.float16).expand(shape)
+    inner = shape[1:].numel()
+    deviation = 0.1 if "embed" in name and len(shape) != 4 else inner**-0.5
+    needed = inner + shape[0] + 4096
+    buffer = buffers.setdefault((deviation, needed), torch.randn(needed, generator=generator).mul(deviation).half())
+    strides = [1]  # each output is the row before, moved on by one
+    for size in reversed(shape[2:]):
+        strides.insert(0, strides[0] * size)
+    offset = sum(map(ord, name)) * 31 % 4096
+    return buffer.as_strided(shape, (1, *strides), offset)
+
+
+for file, parts in {"vp.ckpt": sd15(), "flow.ckpt": sd3()}.items():
+    torch.save({"state_dict": weights(parts)}, folder / file)

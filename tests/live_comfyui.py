@@ -1,0 +1,210 @@
+"""A real ComfyUI for tests: started headless on this machine, given tiny checkpoints, driven over its API.
+
+    COMFYUI_DIR=/path/to/ComfyUI COMFYUI_PYTHON=/path/to/its/python pytest tests/test_comfyui_live.py
+
+Latents are compared as SaveLatent writes them, never as PNG files.
+"""
+
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKPOINTS = {"vp": "vp.ckpt", "flow": "flow.ckpt"}
+
+
+def node(kind, **inputs):
+    return {"class_type": kind, "inputs": inputs}
+
+
+class Live:
+    """A server in a folder of its own. ``run`` waits for a workflow and returns its latents by node, or raises."""
+
+    def __init__(self, comfyui, python, folder, pack="sigmabench"):
+        self.base, self.port = folder, _free_port()
+        for name in ("models/checkpoints", "custom_nodes", "input", "output", "user"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "custom_nodes" / pack).symlink_to(ROOT, target_is_directory=True)
+        self.python, self.comfyui = python, Path(comfyui)
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
+
+    def make_checkpoints(self):
+        maker = [self.python, str(ROOT / "tests" / "live_checkpoints.py"), str(self.comfyui)]
+        subprocess.run([*maker, str(self.base / "models" / "checkpoints")], check=True, env=self.environment)
+
+    def __enter__(self):
+        self.log = self.base / "server.log"
+        command = [
+            self.python,
+            str(self.comfyui / "main.py"),
+            "--cpu",
+            "--listen",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
+        command += ["--base-directory", str(self.base), "--database-url", "sqlite:///:memory:"]
+        command += ["--disable-auto-launch", "--disable-api-nodes", "--preview-method", "latent2rgb"]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, cwd=self.comfyui, stdout=log, stderr=log, env=self.environment)
+        deadline = time.monotonic() + 240
+        while True:
+            try:
+                self.get("/system_stats")
+                return self
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.__exit__()
+                    raise RuntimeError(f"ComfyUI did not start:\n{self.log.read_text()[-3000:]}") from None
+                time.sleep(0.1)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as reply:
+            body = reply.read()
+            return json.loads(body) if "json" in reply.headers.get("Content-Type", "") else body.decode()
+
+    def post(self, path, data):
+        body, kind = json.dumps(data).encode(), {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, kind)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                text = reply.read()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()[:2000]) from None
+        return json.loads(text) if text else None
+
+    def outcome(self, graph, client="test"):
+        """The history of a finished workflow."""
+        prompt = self.post("/prompt", {"prompt": graph, "client_id": client})["prompt_id"]
+        while True:
+            history = self.get(f"/history/{prompt}").get(prompt)
+            if history:
+                return history
+            time.sleep(0.02)
+
+    def run(self, graph):
+        """Outputs by node id; latents as arrays."""
+        history = self.outcome(graph)
+        for name, data in history["status"]["messages"]:
+            if name in ("execution_error", "execution_interrupted"):
+                raise HostError(data)
+        return {name: self._read(output) for name, output in history["outputs"].items()}
+
+    def _read(self, output):
+        found = output.get("latents")
+        if not found:
+            return output
+        data = (self.base / found[0]["type"] / found[0]["subfolder"] / found[0]["filename"]).read_bytes()
+        (size,) = struct.unpack("<Q", data[:8])
+        entry = json.loads(data[8 : 8 + size])["latent_tensor"]
+        start, stop = entry["data_offsets"]
+        assert entry["dtype"] == "F32"
+        return np.frombuffer(data[8 + size + start : 8 + size + stop], np.float32).reshape(entry["shape"])
+
+
+class HostError(AssertionError):
+    """What ComfyUI's error dialog says."""
+
+    def __init__(self, data):
+        self.data = data
+        super().__init__(f"{data.get('node_type')}: {data.get('exception_message', 'interrupted')}")
+
+
+def relative(a, b):
+    """Distance of arrays by the size of the second."""
+    return float(np.linalg.norm(a.astype(np.float64) - b) / np.linalg.norm(b.astype(np.float64)))
+
+
+class Graph(dict):
+    """A workflow that samples: a checkpoint, prompts, a latent; ``sample`` adds a run and saves its latent."""
+
+    def __init__(self, model, batch=1, seed=3, size=64):
+        super().__init__(
+            loader=node("CheckpointLoaderSimple", ckpt_name=CHECKPOINTS[model]),
+            positive=node("CLIPTextEncode", text="a red fox", clip=["loader", 1]),
+            negative=node("CLIPTextEncode", text="blurry", clip=["loader", 1]),
+            latent=node("EmptyLatentImage", width=size, height=size, batch_size=batch),
+            noise=node("RandomNoise", noise_seed=seed),
+            host_sampler=node("KSamplerSelect", sampler_name="euler"),
+        )
+        self.model = ["loader", 0]
+
+    def add(self, name, kind, **inputs):
+        self[name] = node(kind, **inputs)
+        return [name, 0]
+
+    def sigmas(self, scheduler="normal", steps=4):
+        return self.add(f"sigmas_{scheduler}_{steps}", "BasicScheduler", model=self.model, scheduler=scheduler,
+                        steps=steps, denoise=1.0)  # fmt: skip
+
+    def cfg(self, scale=3.0):
+        return self.add(f"cfg_{scale}", "CFGGuider", model=self.model, positive=["positive", 0],
+                        negative=["negative", 0], cfg=scale)  # fmt: skip
+
+    def sample(self, name, sampler=None, sigmas=None, guider=None, noise=None, latent=None, output=0):
+        """Adds SamplerCustomAdvanced; its latent is saved as ``name``."""
+        self.add(
+            f"run_{name}", "SamplerCustomAdvanced", noise=noise or ["noise", 0], guider=guider or self.cfg(),
+            sampler=sampler or ["host_sampler", 0], sigmas=sigmas or self.sigmas(),
+            latent_image=latent or ["latent", 0],
+        )  # fmt: skip
+        self.add(name, "SaveLatent", samples=[f"run_{name}", output], filename_prefix=name)
+        return [f"run_{name}", 0]
+
+
+def listen(live, graph, on_event=lambda event: None):
+    """Queue a workflow and yield its events until it is over; needs nothing but a socket."""
+    client = uuid.uuid4().hex
+    with socket.create_connection(("127.0.0.1", live.port), timeout=60) as wire:
+        key = "dGhlIHNhbXBsZSBub25jZQ=="
+        wire.sendall(
+            f"GET /ws?clientId={client} HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        stream = wire.makefile("rb")
+        while stream.readline() not in (b"\r\n", b""):
+            pass
+        live.post("/prompt", {"prompt": graph, "client_id": client})
+        events = []
+        while True:
+            kind, size = struct.unpack("!BB", stream.read(2))
+            size &= 127
+            if size > 125:
+                (size,) = struct.unpack("!H" if size == 126 else "!Q", stream.read(2 if size == 126 else 8))
+            body = stream.read(size)
+            if kind & 15 in (1, 2):  # text or binary, not a ping
+                event = json.loads(body) if kind & 15 == 1 else {"type": "preview", "data": {}}
+            else:
+                continue
+            events.append((event["type"], event["data"]))
+            on_event(event)
+            if event["type"] in ("execution_success", "execution_error", "execution_interrupted"):
+                return events
+
+
+def version(comfyui):
+    """The version that a checkout says it is."""
+    return re.search(r'__version__ = "(.*?)"', (Path(comfyui) / "comfyui_version.py").read_text())[1]
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,409 @@
+"""The ComfyUI adapter without ComfyUI: its contracts as a small host keeps them."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from sigmabench.plugins.comfyui import guidance, nodes, widgets
+from sigmabench.plugins.comfyui.driver import SamplerFunction, image_seeds, path_of
+from sigmabench.plugins.comfyui.help_pages import page
+from sigmabench.plugins.comfyui.noise import ImageNoise
+from sigmabench.plugins.comfyui.process import Process, process_of
+from sigmabench.plugins.comfyui.schedule import Until, schedule_of, walk
+from sigmabench.plugins.registry import build, catalogue
+from sigmabench.samplers.level import PURE_NOISE, Level
+from sigmabench.samplers.noise import SeededNoise
+from sigmabench.samplers.problems import Mixture
+from sigmabench.samplers.run import sample
+
+PROBLEM = Mixture((1.0, 2.0), (-0.7, 0.4), (0.3, 0.2))
+TOP = 4518.7637
+
+
+class Sampling:
+    """ComfyUI's model_sampling: of Stable Diffusion, with zero SNR, or a flow."""
+
+    def __init__(self, kind, prediction="v", shift=3.0):
+        self.kind, self.prediction, self.zsnr = kind, prediction, kind == "zsnr"
+        t = torch.arange(1, 1001) / 1000
+        betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+        root = (1 - betas).cumprod(0).sqrt()
+        if self.zsnr:
+            root = (root - root[-1]) * root[0] / (root[0] - root[-1])
+            root[-1] = 4.8973451890853435e-08**0.5
+        self.sigmas = shift * t / (1 + (shift - 1) * t) if kind == "flow" else ((1 / root**2 - 1) ** 0.5).float()
+        self.sigma_max = self.sigmas[-1]
+
+    def noise_scaling(self, sigma, noise, latent, max_denoise):
+        return sigma * noise + (1 - sigma) * latent if self.kind == "flow" else noise * sigma + latent
+
+    def calculate_denoised(self, sigma, output, x):
+        if self.prediction == "eps":
+            return x - output * sigma
+        return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1) ** 0.5
+
+
+class Host:
+    """What KSAMPLER hands to a sampler function: ``inner_model`` twice down is the model, and a call gives x0."""
+
+    def __init__(self, kind="vp", **more):
+        self.sampling = Sampling(kind, **more)
+        self.inner_model = SimpleNamespace(inner_model=SimpleNamespace(model_sampling=self.sampling))
+        self.calls = []
+
+    def __call__(self, x, sigma, model_options=None, seed=None, **_):
+        assert sigma.shape == (len(x),)
+        self.calls.append(float(sigma[0]))
+        level = (
+            Level(1 - self.calls[-1], self.calls[-1]) if self.sampling.kind == "flow" else Level(1.0, self.calls[-1])
+        )
+        x0 = predicted = PROBLEM(x.double(), [level] * len(x)).to(x.dtype)
+        for hook in (model_options or {}).get("sampler_post_cfg_function", []):
+            x0 = hook({"denoised": x0, "uncond": [1], "cond_denoised": x0, "uncond_denoised": predicted / 2})
+        return x0
+
+
+def function(name, poll=lambda: None):
+    return SamplerFunction(name, build("sampler", name), poll)
+
+
+def start(kind, sigma, batch=2):
+    noise = torch.randn(batch, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return noise * (sigma if kind == "flow" else math.hypot(1, sigma)), noise
+
+
+# --- levels
+
+
+@pytest.mark.parametrize("kind", ["vp", "zsnr", "flow"])
+def test_a_sigma_is_a_level_and_back(kind):
+    process = process_of(Sampling(kind))
+    for sigma in (0.0, 0.03, 0.7, 1.0, *((14.6, 700.0) if kind != "flow" else ())):
+        level = process.level(sigma)
+        assert process.sigma(level) == pytest.approx(sigma, abs=1e-15)
+        assert process.gain(level) == pytest.approx(1.0, abs=1e-15)
+        assert process.sigma(Level(level.alpha * 3, level.sigma * 3)) == pytest.approx(sigma, abs=1e-15)
+    if kind == "zsnr":
+        assert process.level(TOP) == PURE_NOISE
+        assert process.sigma(PURE_NOISE) == process.top
+        assert process.gain(PURE_NOISE) == pytest.approx(math.hypot(1, TOP), rel=1e-6)
+
+
+def test_the_noise_scale_of_a_flow_is_part_of_its_levels():
+    class Scaled(Sampling):
+        def noise_scaling(self, sigma, noise, latent, max_denoise):
+            return sigma * 2.5 * noise + (1 - sigma) * latent
+
+    process = process_of(Scaled("flow"))
+    assert process.level(0.25) == Level(0.75, 0.625)
+    assert process.sigma(Level(0.75, 0.625)) == pytest.approx(0.25)
+
+
+def test_zero_snr_with_an_eps_prediction_is_refused_before_it_makes_noise():
+    with pytest.raises(ValueError, match="set sampling to v_prediction"):
+        process_of(Sampling("zsnr", prediction="eps"))
+
+
+# --- samplers
+
+
+@pytest.mark.parametrize("kind", ["vp", "flow"])
+@pytest.mark.parametrize("name", ["euler", "heun", "dpmpp_2m", "dpmpp_2m_sde", "res_3s"])
+def test_the_host_gets_what_the_sampler_gives_anywhere(kind, name):
+    host = Host(kind)
+    sigmas = torch.tensor(
+        [1.0, 0.8, 0.5, 0.2, 0.0] if kind == "flow" else [14.0, 5.0, 1.5, 0.4, 0.0], dtype=torch.float64
+    )
+    x, _ = start(kind, float(sigmas[0]))
+    made = function(name)(host, x, sigmas, extra_args={"seed": 7})
+    path = [process_of(host.sampling).level(float(sigma)) for sigma in sigmas]
+    expected = sample(build("sampler", name), PROBLEM, x, path, SeededNoise([7, 8], x.shape[1:], dtype=torch.float64))
+    assert torch.allclose(made, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_zero_snr_starts_at_pure_noise_exactly():
+    """The trace of noise that the host's large sigma leaves in x0 is taken out."""
+
+    class Velocity(Host):
+        def __call__(self, x, sigma, **_):
+            return self.sampling.calculate_denoised(sigma.view(-1, 1, 1, 1), torch.full_like(x, 0.5), x)
+
+    host, seen = Velocity("zsnr"), []
+    x, noise = start("zsnr", float(host.sampling.sigma_max))
+    end = function("euler")(host, x, torch.tensor([TOP, 2.0]), callback=lambda report: seen.append(report["denoised"]))
+    assert torch.allclose(seen[0], torch.full_like(x, -0.5), atol=1e-6)
+    assert torch.allclose(end, 2.0 * noise - 0.5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["euler", "heun", "dpm_2", "restart", "churn", "dpmpp_3m_sde", "res_5s"])
+def test_each_step_is_reported_once_with_the_prediction_of_its_own_level(name):
+    sigmas, reports, host = torch.tensor([14.0, 5.0, 1.5, 0.4, 0.0], dtype=torch.float64), [], Host()
+    x, _ = start("vp", 14.0)
+    function(name)(host, x, sigmas, extra_args={"seed": 0}, callback=reports.append)
+    assert [report["i"] for report in reports] == [0, 1, 2, 3]
+    if name != "churn":
+        assert [report["sigma"] for report in reports] == sigmas[:-1].tolist()
+        for report in reports:
+            expected = PROBLEM(report["x"], [Level(1.0, report["sigma"])] * len(x))
+            assert torch.allclose(report["denoised"], expected, atol=1e-12)
+
+
+def test_cancelling_is_noticed_before_the_next_evaluation():
+    host = Host()
+
+    def poll():
+        if len(host.calls) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        function("res_5s", poll)(
+            host, start("vp", 14.0)[0], torch.tensor([14.0, 5.0, 1.0, 0.0]), extra_args={"seed": 0}
+        )
+    assert len(host.calls) == 2
+
+
+@pytest.mark.parametrize("name", list(catalogue("sampler")))
+def test_the_hosts_random_numbers_are_left_alone(name):
+    x, _ = start("vp", 14.0)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    function(name)(Host(), x, torch.tensor([14.0, 5.0, 1.0, 0.0]), extra_args={"seed": 2**63})
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_an_image_is_the_same_alone_and_in_a_batch():
+    x, _ = start("vp", 14.0, batch=3)
+    sigmas = torch.tensor([14.0, 5.0, 1.0, 0.0])
+    batch = function("euler_ancestral")(Host(), x, sigmas, extra_args={"seed": 5})
+    alone = function("euler_ancestral")(Host(), x[2:], sigmas, extra_args={"seed": 7})
+    assert torch.equal(batch[2:], alone)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3, 8, 8), (2, 1, 77)], ids=["video", "packed"])
+def test_latents_of_any_shape(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    sigmas = torch.tensor([1.0, 0.6, 0.3, 0.0])
+    made = function("seeds_2")(Host("flow"), x, sigmas, extra_args={"seed": 1})
+    flat = function("seeds_2")(Host("flow"), x.reshape(2, -1), sigmas, extra_args={"seed": 1})
+    assert torch.allclose(made.reshape(2, -1), flat, atol=1e-6)
+
+
+def test_cfg_pp_hears_the_unconditional_prediction_and_other_hooks_are_kept():
+    options = {"sampler_post_cfg_function": [lambda args: args["denoised"] + 1]}
+    x, _ = start("vp", 5.0)  # the host's x0 for uncond is half of that for cond
+    end = function("cfg_pp")(Host(), x, torch.tensor([5.0, 2.0]), extra_args={"seed": 0, "model_options": options})
+    x0 = PROBLEM(x, [Level(1.0, 5.0)] * 2)
+    assert torch.allclose(end, x0 + 1 + 2.0 * (x - x0 * 0.5) / 5.0, rtol=1e-12)
+    assert len(options["sampler_post_cfg_function"]) == 1
+    with pytest.raises(ValueError, match="negative conditioning"):
+        Refusing().run()
+
+
+class Refusing(Host):
+    def __call__(self, x, sigma, model_options=None, **_):
+        return model_options["sampler_post_cfg_function"][0]({"denoised": x, "uncond": None})
+
+    def run(self):
+        function("cfg_pp")(self, start("vp", 5.0)[0], torch.tensor([5.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sigmas", "message"),
+    [
+        ("vp", [], "sigmas: 0 given, at least 2"),
+        ("flow", [1.0], "sigmas: 1 given, at least 2"),
+        ("vp", [1.0, 2.0], "sigmas: number 1 is 2 after 1; they must fall"),
+        ("vp", [2.0, 2.0, 0.0], "ask for fewer steps"),
+        ("vp", [float("nan"), 0.0], "sigmas: number 0 is nan"),
+        ("flow", [3.0, 0.0], "at most 1 for this flow model"),
+    ],
+)
+def test_sigmas_that_are_no_path_are_refused_in_the_hosts_words(kind, sigmas, message):
+    with pytest.raises(ValueError, match=message):
+        path_of(process_of(Sampling(kind)), sigmas)
+
+
+def test_a_batch_of_zero_is_nothing_to_do():
+    x = torch.zeros(0, 4, 8, 8)
+    assert function("heun")(Host(), x, torch.tensor([5.0, 0.0])) is x
+
+
+# --- noise
+
+
+def test_noise_for_each_image_follows_seed_plus_index():
+    latent = {"samples": torch.zeros(3, 4, 2, 2)}
+    made = ImageNoise(11)
+    batch = made.generate_noise(latent)
+    assert torch.equal(batch[2:], ImageNoise(13).generate_noise({"samples": torch.zeros(1, 4, 2, 2)}))
+    assert image_seeds(made.seed, 3) == [11, 12, 13] == image_seeds(11, 3)
+    picked = ImageNoise(11)
+    assert torch.equal(
+        picked.generate_noise({**latent, "samples": torch.zeros(1, 4, 2, 2), "batch_index": [2]}), batch[2:]
+    )
+    assert image_seeds(picked.seed, 1) == [13]
+    with pytest.raises(ValueError, match="made for 3 images, but 2 are sampled"):
+        image_seeds(made.seed, 2)
+
+
+# --- schedules and spacings
+
+
+def test_a_flows_table_is_recognised_as_its_formula():
+    schedule = schedule_of(Sampling("flow", shift=3.0))
+    assert schedule.shift == pytest.approx(3.0, rel=1e-6)
+    assert schedule.level(1.0) == PURE_NOISE
+
+
+def test_the_models_own_zero_snr_table_is_the_rescaled_schedule():
+    schedule, exact = schedule_of(Sampling("zsnr")), build("schedule", "zero_terminal_snr(schedule=scaled_linear)")
+    for t in (1.0, 0.9995, 0.999, 0.7, 0.5, 0.1, 0.001, 0.0005):
+        ours, theirs = schedule.level(t), exact.level(t)
+        assert ours.alpha / ours.norm == pytest.approx(theirs.alpha / theirs.norm, rel=2e-4, abs=1e-6), t
+        assert schedule.time(ours) == pytest.approx(t, rel=1e-6), t
+
+
+@pytest.mark.parametrize(("kind", "first"), [("vp", 14.614641), ("zsnr", TOP), ("flow", 1.0)])
+def test_sigmas_go_from_the_models_noisiest_level_to_zero(kind, first):
+    sampling = Sampling(kind)
+    sigmas = walk(build("spacing", "trailing"), schedule_of(sampling), process_of(sampling), 5, 1.0)
+    assert sigmas.dtype == torch.float32
+    assert len(sigmas) == 6
+    assert sigmas[0].item() == pytest.approx(first, rel=1e-6)
+    assert sigmas[-1] == 0
+    part = walk(build("spacing", "trailing"), schedule_of(sampling), process_of(sampling), 5, 0.5)
+    longer = walk(build("spacing", "trailing"), schedule_of(sampling), process_of(sampling), 10, 1.0)
+    assert torch.equal(part, longer[-6:])
+
+
+@pytest.mark.parametrize("name", list(catalogue("schedule")))
+def test_another_schedule_is_walked_from_the_models_noisiest_level(name):
+    other, top = build("schedule", name), Level(1.0, 14.6)
+    schedule = Until(other, top)
+    highest = min(14.6, other.level(1.0).ve_sigma)
+    assert schedule.level(1.0).ve_sigma == pytest.approx(highest, rel=1e-6)
+    assert schedule.time(schedule.level(0.4)) == pytest.approx(0.4, rel=1e-6)
+
+
+# --- guidance
+
+
+def hooks(text, cfg=3.0, **more):
+    """A patch's hooks, with a host that predicts known numbers, and what it was asked for."""
+    patch, asked = guidance.Patch(build("guidance", text), {}, None, None), []
+    patch._guider = SimpleNamespace(cfg=cfg, conds={})
+    patch.previous = lambda args: asked.append(list(args["conds"])) or [torch.tensor([2.0]), torch.tensor([1.0])]
+    model = SimpleNamespace(model_sampling=Sampling("vp"))
+    shared = {"model": model, "input": torch.tensor([[1.5]]), "model_options": {}, **more}
+
+    def guided(sigma, uncond="neg"):
+        args = {**shared, "sigma": torch.tensor([sigma]), "conds": ["pos", uncond]}
+        out = patch.evaluate(args)
+        pair = {"cond_denoised": out[0].view(1, 1), "uncond_denoised": out[1].view(1, 1), "cond_scale": cfg}
+        return float(args["input"] - patch({**args, **pair})), args["conds"]
+
+    return guided, asked
+
+
+def test_a_patch_combines_with_the_scale_of_the_guider():
+    guided, asked = hooks("cfg")
+    assert guided(5.0) == (pytest.approx(1 + 3 * (2 - 1)), ["pos", "neg"])
+    assert asked == [["pos", "neg"]]
+
+
+def test_what_a_method_does_not_need_is_not_evaluated():
+    guided, asked = hooks("interval(sigma_lo=1, sigma_hi=6)")
+    assert guided(5.0) == (pytest.approx(4.0), ["pos", "neg"])
+    assert guided(0.5) == (pytest.approx(2.0), ["pos", None])
+    assert asked == [["pos", "neg"], ["pos", None]]
+    guided, asked = hooks("rescaled_cfg", cfg=1.0)
+    assert guided(5.0) == (pytest.approx(2.0), ["pos", None])
+
+
+def test_guidance_without_a_negative_conditioning_says_so():
+    with pytest.raises(ValueError, match="CFG needs a negative conditioning"):
+        hooks("cfg")[0](5.0, uncond=None)
+
+
+def test_a_scale_reaches_the_method_within():
+    scaled = guidance.with_scale(build("guidance", "interval(guidance=rescaled_cfg(scale=2))"), 6.0)
+    assert scaled.guidance.scale == 6.0
+    assert guidance.inputs(build("guidance", "perp_neg")) == {
+        "cond": "positive",
+        "negative": "negative",
+        "uncond": "empty",
+    }
+    assert guidance.inputs(build("guidance", "dual_cfg"))["middle"] == "middle"
+
+
+def test_a_method_whose_branches_are_no_conditionings_gets_no_node():
+    other = SimpleNamespace(branches=lambda level: ("cond", "uncond", "perturbed"))
+    assert guidance.inputs(other) is None
+
+
+# --- nodes
+
+
+def all_nodes():
+    return nodes.mappings()
+
+
+def test_every_plugin_is_a_node():
+    classes, titles = all_nodes()
+    kinds = {"sampler": "Sampler", "spacing": "Sigmas", "schedule": "Schedule", "guidance": "Guider"}
+    for kind, family in kinds.items():
+        for name, entry in catalogue(kind).items():
+            if kind != "guidance" or guidance.inputs(entry.cls()) is not None:
+                assert f"Sigmabench{family}_{name}" in classes
+    assert set(classes) == set(titles)
+
+
+@pytest.mark.parametrize("name", sorted(nodes.mappings()[0]))
+def test_widgets_at_their_defaults_are_the_plugins_defaults(name):
+    cls = nodes.mappings()[0][name]
+    entry = getattr(cls, "ENTRY", None)
+    if entry is None:
+        return
+    inputs = cls.INPUT_TYPES()
+    widgets_of = {k: v for k, v in inputs["required"].items() if isinstance(v[0], list) or "default" in v[1]}
+    given = {k: v[1].get("default", v[0][0]) for k, v in widgets_of.items()}
+    given = {k: v for k, v in given.items() if v != nodes.MODEL_SCHEDULE}
+    made = entry.cls(**widgets.settings_of(entry.cls, given))
+    assert made == entry.cls()
+    for field in dataclasses.fields(entry.cls):
+        spec = inputs["required"].get(field.name)
+        if spec and "min" in spec[1]:
+            assert spec[1]["min"] <= spec[1]["default"] <= spec[1]["max"]
+
+
+def test_help_pages_have_every_input_and_the_reference():
+    classes, titles = all_nodes()
+    for name, cls in classes.items():
+        text = page(cls, titles[name])
+        assert all(f"| `{field}` |" in text for group in cls.INPUT_TYPES().values() for field in group), name
+    assert "arXiv:2206.00364" in page(classes["SigmabenchSampler_heun"], "heun")
+
+
+def test_values_that_stand_for_nothing_and_lists_of_numbers():
+    karras = catalogue("spacing")["karras"].cls
+    assert widgets.settings_of(karras, {"rho": 5.0, "sigma_min": -1.0, "sigma_max": 80.0}) == {
+        "rho": 5.0, "sigma_min": None, "sigma_max": 80.0,
+    }  # fmt: skip
+    betas = catalogue("schedule")["trained_betas"].cls
+    assert widgets.settings_of(betas, {"values": "0.1, 0.2"}) == {"values": (0.1, 0.2)}
+    with pytest.raises(ValueError, match="values = 'a, b': write numbers"):
+        widgets.settings_of(betas, {"values": "a, b"})
+
+
+def test_as_a_library_it_never_imports_the_host():
+    program = "import sys, sigmabench; assert sigmabench.NODE_CLASS_MAPPINGS == {}; assert 'comfy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_process_is_the_default_for_stable_diffusion():
+    assert process_of(Sampling("vp")) == Process()
