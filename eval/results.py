@@ -24,6 +24,7 @@ from .images import PREVIEW, PREVIEWS
 from .protocols import Value
 from .provenance import versions
 from .runner import Plan
+from .scales import scale_of
 from .statistics import Joint
 from .store import Observed, Store
 from .sweep import metric_instances
@@ -110,7 +111,7 @@ def _rows(
     observed = store.observations(cell, images)
     have = sum(min(shard.stop, images) - shard.start for shard in observed.shards if shard.start < images)
     if planned.refused or have < images:
-        reason = planned.refused or store.failure(cell) or f"{have} of {images} images are there; run the sweep again"
+        reason = planned.refused or store.failure(cell) or _missing(observed, have)
         status = "refused" if planned.refused else "failed"
         yield {**base, "status": status, "reason": reason, "images": have, **_current()}, None
         return
@@ -123,6 +124,11 @@ def _rows(
             yield {**base, **measured, "metric": text, "status": "failed", "reason": reason, "value": math.nan}, None
         else:
             yield {**base, **measured, **_number(text, metric, value)}, Measurement(cell, text, value)
+
+
+def _missing(observed: Observed, have: int) -> str:
+    damaged = "".join(f"shard {path.name} is damaged and left out; " for path in observed.damaged)
+    return f"{damaged}{have} of {observed.images} images are there; run the sweep again"
 
 
 def _number(text: str, metric: Any, value: Value) -> dict[str, Any]:
@@ -147,7 +153,7 @@ def _settings(planned: Planned) -> dict[str, Any]:
         "steps": cell.steps,
         "guidance": cell.guidance,
         "method": cell.guidance.partition("(")[0],
-        "scale": getattr(build("guidance", cell.guidance), "scale", math.nan),
+        "scale": scale_of(build("guidance", cell.guidance)),
     }
 
 

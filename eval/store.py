@@ -112,7 +112,10 @@ class Store:
             return ""
 
     def observations(self, cell: Cell, images: int) -> Observed:
-        return Observed(tuple(self.shards(cell)), images)
+        """What the intact shards hold; damaged ones are set apart."""
+        shards = self.shards(cell)
+        whole = tuple(shard for shard in shards if intact(shard.path))
+        return Observed(whole, images, tuple(shard.path for shard in shards if shard not in whole))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +124,8 @@ class Observed:
 
     shards: tuple[Shard, ...]
     images: int
+    damaged: tuple[Path, ...] = ()
+    """Shards that are truncated or altered; the next run of the sweep makes them again."""
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         from safetensors.numpy import load_file

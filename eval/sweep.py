@@ -11,7 +11,6 @@ Every combination is a cell. Plugins are written as in ``sigmabench list``: a na
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -31,6 +30,7 @@ from pydantic import (
 from ..plugins.registry import build, describe
 from .errors import UsageError
 from .prompts import check_prompts, read_prompts
+from .scales import scaled
 
 MODEL_SCHEDULE = "model"
 
@@ -122,13 +122,9 @@ class Sweep(BaseModel):
 
     def guided(self) -> list[str]:
         """Every guidance setting: each method at each scale, methods without a scale as they are."""
-        texts = []
-        for text in self.guidance:
-            instance = build("guidance", text)
-            scaled = self.scales and hasattr(instance, "scale")
-            variants = [dataclasses.replace(instance, scale=w) for w in self.scales] if scaled else [instance]
-            texts += [describe("guidance", variant) for variant in variants]
-        return _unique(texts)
+        methods = [build("guidance", text) for text in self.guidance]
+        variants = [scaled(method, w) for method in methods for w in self.scales] if self.scales else methods
+        return _unique([describe("guidance", variant) for variant in variants])
 
 
 def load_sweep(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Sweep:

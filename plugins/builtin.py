@@ -70,6 +70,9 @@ def register_schedules(register: Register) -> None:
     register("trained_betas", schedules.TrainedBetas)
     register("trained_sigmas", schedules.TrainedSigmas)
     register("snr_shift", schedules.SNRShift)
+    register("interpolated_shifted_cosine", schedules.InterpolatedShiftedCosine)
+    register("edm_discrete", schedules.EDMDiscrete)
+    register("cosmos_rflow", schedules.CosmosRFlow)
 
 
 @hookimpl
@@ -91,6 +94,11 @@ def register_spacings(register: Register) -> None:
     register("linear_quadratic", spacings.LinearQuadratic)
     register("ltxv", spacings.LTXV)
     register("ays", spacings.AYS)
+    register("tabulated", spacings.Tabulated)
+    register("bong_tangent", spacings.BongTangent)
+    register("iddpm", spacings.IDDPM)
+    register("crash", spacings.Crash)
+    register("flux2", spacings.Flux2)
 
 
 @hookimpl

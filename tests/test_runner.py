@@ -103,6 +103,29 @@ def test_a_damaged_shard_is_made_again_with_the_same_numbers(tmp_path):
     pd.testing.assert_frame_equal(numbers(tmp_path), before)
 
 
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
+def test_a_report_leaves_a_damaged_shard_out_and_says_so(tmp_path, damage):
+    run(tmp_path)
+    shard = next(tmp_path.glob("cells/*/0*.safetensors"))
+    data = bytearray(shard.read_bytes())
+    data[-3] ^= 1
+    shard.write_bytes({"truncate": bytes(data[:-7]), "flip": bytes(data), "empty": b""}[damage])
+    publish(load_plan(tmp_path), tmp_path)
+    frame = results(load_plan(tmp_path), Store(tmp_path)).set_index("cell")
+    (reason,) = set(frame.reason[frame.status == "failed"])
+    assert set(frame.index[frame.status == "failed"]) == {shard.parent.name}
+    assert reason == f"shard {shard.name} is damaged and left out; 0 of 12 images are there; run the sweep again"
+    assert frame.value[frame.status == "ok"].notna().all()
+
+
+def test_the_scale_of_wrapped_guidance_is_in_the_table(tmp_path):
+    run(tmp_path, guidance=["interval(sigma_lo=0.1)"], scales=[1, 3], samplers=["euler"], steps=[3])
+    frame = results(load_plan(tmp_path), Store(tmp_path))
+    assert set(zip(frame.guidance, frame.scale, strict=True)) == {
+        ("interval(guidance=cfg(scale=1), sigma_lo=0.1)", 1.0), ("interval(guidance=cfg(scale=3), sigma_lo=0.1)", 3.0),
+    }  # fmt: skip
+
+
 def test_impossible_cells_are_in_the_table_with_their_reason(tmp_path):
     run(tmp_path, schedules=["model", "cosine"])
     frame = results(load_plan(tmp_path), Store(tmp_path))

@@ -25,9 +25,12 @@ from sigmabench.samplers.schedules import (
     EDM,
     VE,
     VPSDE,
+    CosmosRFlow,
+    EDMDiscrete,
     Exp,
     Flow,
     FluxFlow,
+    InterpolatedShiftedCosine,
     Laplace,
     Linear,
     ScaledLinear,
@@ -59,6 +62,11 @@ SCHEDULES = [
     SNRShift(Linear(), 0.3),
     SNRShift(Flow(shift=3.0), 1.7),
     SNRShift(VE(), 2.0),
+    InterpolatedShiftedCosine(size=512, low=32, high=512),
+    InterpolatedShiftedCosine(size=64, low=64, high=64),
+    EDMDiscrete(ZeroTerminalSNR()),
+    EDMDiscrete(Flow(shift=3.0)),
+    CosmosRFlow(Linear()),
     ZeroTerminalSNR(SNRShift(ScaledLinear(), math.sqrt(3.0))),
 ]
 TIMES = st.floats(1e-9, 1)
@@ -234,6 +242,44 @@ def test_the_snr_shift_scale_of_cogvideox_is_read_from_its_config(scale, zero_sn
     a = torch.cumprod(1 - torch.tensor(ScaledLinear().betas(), dtype=torch.float64), 0)
     if not zero_snr:
         assert torch.allclose(table, a / (scale + (1 - scale) * a), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("size", "low", "high"), [(256, 32, 256), (512, 32, 512), (128, 64, 64), (64, 64, 32)])
+def test_the_interpolated_shifted_cosine_is_k_diffusions_without_clipping(size, low, high):
+    """``rand_cosine_interpolated`` of k-diffusion, written out with its clipping at sigma = 1e-6 and 1e6 left in."""
+
+    def shifted(t, width):
+        shift = 2 * math.log(width / size)
+        clean, noisy = (math.atan(math.exp(-0.5 * (logsnr - shift))) for logsnr in (27.6, -27.6))
+        return -2 * np.log(np.tan(clean + t * (noisy - clean))) + shift
+
+    expected = (1 - T) * shifted(T, low) + T * shifted(T, high)
+    schedule = InterpolatedShiftedCosine(size=size, low=low, high=high)
+    inner = slice(1, -1)
+    ours = [2 * schedule.level(t).half_logsnr for t in T]
+    assert ours[inner] == pytest.approx(expected[inner], abs=2e-4)
+    if low == high:
+        plain = SNRShift(TrigFlow(), size / low)
+        assert [schedule.level(t) for t in T] == [pytest.approx(plain.level(t), rel=1e-12) for t in T]
+
+
+def test_an_interpolation_whose_noise_would_fall_is_refused():
+    with pytest.raises(ValueError, match=r"low = 32, high = 1024: must be less than 23.1 times apart"):
+        InterpolatedShiftedCosine(size=1024, low=32, high=1024).level(0.5)
+
+
+@pytest.mark.parametrize("t", T[::8])
+def test_another_scale_keeps_the_ratio(t):
+    for inner in (ScaledLinear(), Flow(shift=3.0), VE()):
+        ratio = inner.level(t).ve_sigma
+        assert EDMDiscrete(inner).level(t) == pytest.approx((1.0, ratio), rel=1e-12)
+        assert CosmosRFlow(inner).level(t) == pytest.approx((1 / (1 + ratio), ratio / (1 + ratio)), rel=1e-12)
+
+
+def test_cosmos_has_log_uniform_sigmas_from_0_002_to_80():
+    levels = [CosmosRFlow().level(i / 1000) for i in range(1, 1001)]
+    assert [level.ve_sigma for level in levels] == pytest.approx(np.geomspace(0.002, 80, 1000), rel=1e-9)
+    assert [level.alpha + level.sigma for level in levels] == pytest.approx([1.0] * 1000, rel=1e-14)
 
 
 def test_the_sigmoid_of_a_diffusers_config_is_the_one_of_betas():

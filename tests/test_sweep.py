@@ -28,6 +28,16 @@ def test_scales_multiply_methods_and_leave_methods_without_one_alone(tmp_path):
     ]  # fmt: skip
 
 
+def test_scales_reach_the_method_inside_wrappers(tmp_path):
+    text = "guidance: ['interval(dynamic_threshold(apg(3)), sigma_lo=0.5)', interval]\nscales: [1, 2]\n"
+    assert load_sweep(write(tmp_path, text)).guided() == [
+        "interval(guidance=dynamic_threshold(guidance=apg(scale=1)), sigma_lo=0.5)",
+        "interval(guidance=dynamic_threshold(guidance=apg(scale=2)), sigma_lo=0.5)",
+        "interval(guidance=cfg(scale=1))",
+        "interval(guidance=cfg(scale=2))",
+    ]
+
+
 def test_a_checked_sweep_written_and_read_again_is_the_same(tmp_path):
     import yaml
 

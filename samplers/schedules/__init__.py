@@ -9,7 +9,10 @@ from .beta import Linear as Linear
 from .beta import ScaledLinear as ScaledLinear
 from .flow import Flow as Flow
 from .flow import FluxFlow as FluxFlow
+from .scale import CosmosRFlow as CosmosRFlow
+from .scale import EDMDiscrete as EDMDiscrete
 from .shift import SNRShift as SNRShift
+from .shifted_cosine import InterpolatedShiftedCosine as InterpolatedShiftedCosine
 from .sigmoid import Sigmoid as Sigmoid
 from .sigmoid import SigmoidBetas as SigmoidBetas
 from .trained import TrainedBetas as TrainedBetas

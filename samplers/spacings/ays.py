@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, ClassVar
 
-from ..level import CLEAN, Level
 from ..settings import setting, settings
 from .spread import at_least_one
+from .tabulated import along
 
 if TYPE_CHECKING:
+    from ..level import Level
     from ..protocols import NoiseSchedule
 
 SIGMAS = {
@@ -40,11 +40,4 @@ class AYS:
                 f"the steps of {self.model} go from sigma/alpha = {table[0]:g} to less than {table[-1]:g}, but this "
                 f"schedule from {top.ve_sigma:.4g} to {bottom.ve_sigma:.4g}; use another model's, karras or trailing"
             )
-        logs = [math.log(sigma) for sigma in (*table, bottom.ve_sigma)]
-        places = [i * (len(logs) - 1) / steps for i in range(1, steps)]
-        return [top, *(schedule.project(Level(1.0, math.exp(_linear(logs, place)))) for place in places), CLEAN]
-
-
-def _linear(values: list[float], place: float) -> float:
-    i = int(place)
-    return values[i] + (place - i) * (values[min(i + 1, len(values) - 1)] - values[i])
+        return along(schedule, steps, (top.ve_sigma, *table[1:]))

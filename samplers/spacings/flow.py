@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 from ..level import CLEAN, Level
@@ -60,3 +61,30 @@ class LTXV:
         clean = [level.alpha / (level.alpha + level.sigma) for level in levels]
         stretched = [share / clean[-1] * (1 - self.terminal) if share else 0.0 for share in clean]
         return [schedule.project(Level(share, 1 - share)) for share in stretched] + [CLEAN]
+
+
+@settings
+class Flux2:
+    """u = shift t / (shift t + 1 - t) at t = 1 - i / steps, log shift linear in image tokens and in steps; then clean.
+
+    Up to 4300 tokens log shift goes from 1.8983 + 8.738e-5 tokens at 10 steps to 0.4567 + 1.6927e-4 tokens at 200, in a
+    line; above, it is the latter. u = sigma / (alpha + sigma), whatever shift the schedule has. For schedules that end
+    at alpha = 0. An image has width / 16 * height / 16 tokens. https://github.com/black-forest-labs/flux2.
+    """
+
+    tokens: int = setting(4096, low=1, high=10_000_000, help="of the image")
+    aliases: ClassVar[tuple[str, ...]] = ("Flux2Scheduler", "compute_empirical_mu")
+
+    def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
+        at_least_one(steps)
+        if schedule.level(1.0).alpha:
+            raise ValueError("flux2 spacing is for schedules that end at alpha = 0, such as flow; use trailing")
+        shift = math.exp(self._log_shift(steps))
+        return [schedule.project(Level(float(i), shift * (steps - i))) for i in range(steps)] + [CLEAN]
+
+    def _log_shift(self, steps: int) -> float:
+        many = 0.45666666 + 0.00016927 * self.tokens
+        if self.tokens > 4300:
+            return many
+        few = 1.89833333 + 8.73809524e-05 * self.tokens
+        return few + (steps - 10) / 190 * (many - few)

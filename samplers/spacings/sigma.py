@@ -45,7 +45,8 @@ class Exponential:
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
     sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
     aliases: ClassVar[tuple[str, ...]] = (
-        "uniform_logsnr", "get_sigmas_exponential", "ExponentialScheduler", "use_exponential_sigmas", "use_lu_lambdas"
+        "uniform_logsnr", "get_sigmas_exponential", "ExponentialScheduler", "use_exponential_sigmas", "use_lu_lambdas",
+        "lu_lambdas"
     )  # fmt: skip
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
@@ -74,23 +75,25 @@ class PolyExponential:
 
 @settings
 class VP:
-    """t linear in log(1 + sigma^2) = beta_d t^2 / 2 + beta_min t, from sigma_max to sigma_min; then clean.
+    """t^(1/rho) linear from sigma_max to sigma_min, log(1 + sigma^2) = beta_d t^2 / 2 + beta_min t; then clean.
 
-    Uniform in the time of the variance preserving SDE. The ends are those of ``karras``; k-diffusion's
+    With rho = 1 uniform in the time t of the variance preserving SDE. The ends are those of ``karras``; k-diffusion's
     ``get_sigmas_vp`` is sigma_max = 152.17 and sigma_min = 0.01049. Song et al. 2020, arXiv:2011.13456, appendix C.
     """
 
     beta_d: float = setting(19.9, low=0.01, high=1000.0, help="slope of beta(t)")
     beta_min: float = setting(0.1, low=1e-6, high=1000.0, help="beta(0)")
+    rho: float = setting(1.0, low=0.1, high=100.0, help="larger spends more steps at low noise")
     sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
     sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
-    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_vp", "VPScheduler")
+    aliases: ClassVar[tuple[str, ...]] = ("get_sigmas_vp", "VPScheduler", "time_uniform")
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         return spread(schedule, steps, self.sigma_min, self.sigma_max, self._curve)
 
     def _curve(self, high: float, low: float, position: float) -> float:
-        t = self._time(high) + position * (self._time(low) - self._time(high))
+        first, last = self._time(high) ** (1 / self.rho), self._time(low) ** (1 / self.rho)
+        t = (first + position * (last - first)) ** self.rho
         return math.sqrt(math.expm1(t * (self.beta_d * t / 2 + self.beta_min)))
 
     def _time(self, sigma: float) -> float:

@@ -27,10 +27,11 @@ def spread(
     low, high = ends(schedule, sigma_min, sigma_max)
     at_least_one(steps)
     top = schedule.level(1.0)
-    head = [] if top.alpha else [top]
-    count = steps - len(head)
-    sigmas = [high] + [curve(high, low, i / (count - 1)) for i in range(1, count)]
-    return head + [schedule.project(Level(1.0, sigma)) for sigma in sigmas[:count]] + [CLEAN]
+    given = schedule.project(Level(1.0, high)) if sigma_max else top
+    head = [given] if top.alpha else [top, given]
+    count = steps - len(head) + 1
+    tail = [curve(high, low, i / (count - 1)) for i in range(1, count)]
+    return [*head[:steps], *(schedule.project(Level(1.0, sigma)) for sigma in tail), CLEAN]
 
 
 def ends(schedule: NoiseSchedule, sigma_min: float | None, sigma_max: float | None) -> tuple[float, float]:

@@ -46,10 +46,14 @@ class Leading:
                 "on it must start there; use trailing or linspace"
             )
         if not 1 <= steps <= grid:
-            raise ValueError(f"steps = {steps}: leading spacing has one step per trained timestep, 1 to {grid}")
+            raise ValueError(
+                f"steps = {steps}: leading spacing has one step per trained timestep, 1 to {grid}; use trailing"
+            )
         stride = grid // steps
         if (steps - 1) * stride + self.offset + 1 > grid:
-            raise ValueError(f"offset = {self.offset}: beyond the last of {grid} timesteps for {steps} steps")
+            raise ValueError(
+                f"offset = {self.offset}: beyond the last of {grid} timesteps for {steps} steps; use trailing"
+            )
         return [schedule.level((i * stride + self.offset + 1) / grid) for i in reversed(range(steps))] + [CLEAN]
 
 
