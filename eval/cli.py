@@ -1,4 +1,4 @@
-"""The command line: ``sigmabench sweep``, ``report``, ``compare``, ``list``, ``check``, ``demo``.
+"""The command line: ``sigmabench sweep``, ``report``, ``compare``, ``list``, ``check``, ``orders``, ``demo``.
 
 Exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was started), 130
 interrupted (run it again to go on).
@@ -109,6 +109,24 @@ def check(name: Annotated[str, typer.Argument(help="A sampler, with settings if 
     from .checking import check_named
 
     raise typer.Exit(0 if check_named(name) else 1)
+
+
+@app.command()
+def orders(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Samplers; a bare name has its variants. Default: all.")
+    ] = None,
+    peers: Annotated[bool, typer.Option("--peers", help="k-diffusion and diffusers beside ours.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables, figures and page.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Measure samplers on closed-form problems: order, error against evaluations, the start at alpha = 0.
+
+    Example: `sigmabench orders my_sampler 'dpmpp_2m_sde(eta=0.5)'`
+    """
+    from .orders.publish import run
+
+    run(names or [], with_peers=peers, out=out, as_json=json)
 
 
 def main() -> None:

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..level import CLEAN, PURE_NOISE, Level, variance_preserving
+from ..noise import no_noise
 from ..path import Path
 from ..problems import GAUSSIAN, Mixture
-from ..protocols import Sampler
+from ..protocols import Denoiser, Noise, Sampler
 from .trial import normal_quantiles, walk
+
+Solve = Callable[[Denoiser, Tensor, Path, Noise], Tensor]
+"""Anything that takes x from the first level of a path to its last: a sampler that walks, or another program's loop."""
 
 SCALES: dict[str, Callable[[float], Level]] = {
     "VE": lambda sigma: Level(1.0, sigma),
@@ -48,9 +53,14 @@ def pure_noise_path(scale: str, steps: int, last: float = 0.1) -> Path:
 
 def trajectory_error(sampler: Sampler, problem: Mixture, path: Path) -> float:
     """Root mean square distance from the exact probability-flow solution, in units of the data."""
+    return solution_error(partial(walk, sampler), problem, path)
+
+
+def solution_error(solve: Solve, problem: Mixture, path: Path) -> float:
+    """``trajectory_error`` of anything that solves."""
     first, last = path.levels[0], path.levels[-1]
     x = problem.flow(normal_quantiles(24), PURE_NOISE, first)
-    error = walk(sampler, problem, x, path) - problem.flow(x, first, last)
+    error = solve(problem, x, path, no_noise) - problem.flow(x, first, last)
     return error.square().mean().sqrt().item() / last.alpha
 
 
@@ -60,12 +70,17 @@ def output_moments(sampler: Sampler, path: Path, problem: Mixture = GAUSSIAN) ->
     The denoiser of a Gaussian is linear in x, so the end is c + a x_start + sum_k b_k z_k with z_k the k-th noise asked
     for. One run of one batch reads all coefficients: nothing in row 0, x = 1 in row 1, z_k = 1 in row 2 + k.
     """
+    return solution_moments(partial(walk, sampler), path, problem)
+
+
+def solution_moments(solve: Solve, path: Path, problem: Mixture = GAUSSIAN) -> tuple[float, float]:
+    """``output_moments`` of anything that solves."""
     draws = OneHot(rows=1)
-    walk(sampler, problem, torch.zeros(1, 1, dtype=torch.float64), path, draws)
+    solve(problem, torch.zeros(1, 1, dtype=torch.float64), path, draws)
     draws = OneHot(rows=2 + draws.count)
     x = torch.zeros(draws.rows, 1, dtype=torch.float64)
     x[1] = 1.0
-    c, shifted, *b = walk(sampler, problem, x, path, draws).squeeze(1).tolist()
+    c, shifted, *b = solve(problem, x, path, draws).squeeze(1).tolist()
     mean, variance = problem.moments(path.levels[0])
     a = shifted - c
     return c + a * mean, math.sqrt(a * a * variance + sum((end - c) ** 2 for end in b))
@@ -73,14 +88,19 @@ def output_moments(sampler: Sampler, path: Path, problem: Mixture = GAUSSIAN) ->
 
 def moment_error(sampler: Sampler, problem: Mixture, path: Path) -> float:
     """Distance of (mean, standard deviation) of the output from the exact marginal's, in units of the data."""
+    return distribution_error(partial(walk, sampler), problem, path)
+
+
+def distribution_error(solve: Solve, problem: Mixture, path: Path) -> float:
+    """``moment_error`` of anything that solves."""
     last = path.levels[-1]
-    mean, std = output_moments(sampler, path, problem)
+    mean, std = solution_moments(solve, path, problem)
     exact_mean, exact_variance = problem.moments(last)
     return math.hypot(mean - exact_mean, std - math.sqrt(exact_variance)) / last.alpha
 
 
 def slope(steps: Sequence[int], errors: Sequence[float], floor: float = 1e-10) -> float:
-    """The order of convergence by least squares in log-log: inf for errors below the floor, nan for one that is nan."""
+    """The order of convergence by least squares in log-log: inf for errors below the floor, nan if one is not finite."""
     if not all(math.isfinite(e) for e in errors):
         return math.nan
     points = [(math.log(n), math.log(e)) for n, e in zip(steps, errors, strict=True) if e > floor]
