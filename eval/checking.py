@@ -1,4 +1,4 @@
-"""``sigmabench check``: the conformance kit on one sampler, printed check by check."""
+"""``sigmabench check``: the conformance kit on one plugin, printed check by check."""
 
 from __future__ import annotations
 
@@ -6,26 +6,49 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from ..plugins.registry import build
+from ..plugins.expression import parse
+from ..plugins.registry import UnknownName, build, find
 from .errors import UsageError
 
 
-def check_named(text: str) -> bool:
-    """Run every check on the sampler that ``text`` names and print what each one found; true if all pass."""
-    from ..samplers.testing import checks
+def check_named(text: str, kind: str | None = None) -> bool:
+    """Run every check on the plugin that ``text`` names and print what each one found; true if all pass.
+
+    Raises:
+        UsageError: for a name that no kind with checks has, or that several have while ``kind`` is None.
+    """
+    from ..samplers.testing import CHECKS, checks
 
     torch.set_num_threads(1)
+    if kind not in (None, *CHECKS):
+        raise UsageError(f"kind {kind!r} has no checks; those that have: {', '.join(CHECKS)}")
     try:
-        sampler = build("sampler", text)
+        kind = kind or _kind_of(text, list(CHECKS))
+        plugin = build(kind, text)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
     console, passed = Console(), True
-    for name, check in checks(sampler):
+    for name, check in checks(plugin, kind):
         try:
-            check(sampler)
+            check(plugin)
         except Exception as error:
             passed = False
             console.print(f"[red]FAIL[/red] {name}: {escape(str(error) or type(error).__name__)}")
         else:
             console.print(f"[green]pass[/green] {name}")
     return passed
+
+
+def _kind_of(text: str, kinds: list[str]) -> str:
+    """The kind that has the name; a sampler where none has, so that the message lists samplers."""
+    found = [kind for kind in kinds if _has(kind, parse(text).name)]
+    if len(found) > 1:
+        raise UsageError(f"{text!r} is a {' and a '.join(found)}; add --kind {' or --kind '.join(found)}")
+    return found[0] if found else "sampler"
+
+
+def _has(kind: str, name: str) -> bool:
+    try:
+        return bool(find(kind, name))
+    except UnknownName:
+        return False

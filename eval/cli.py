@@ -104,11 +104,14 @@ def list_plugins(
 
 
 @app.command()
-def check(name: Annotated[str, typer.Argument(help="A sampler, with settings if wanted.")]) -> None:
-    """Run the conformance kit on a sampler: order of convergence, processes, ends, seeds, cost."""
+def check(
+    name: Annotated[str, typer.Argument(help="A sampler, schedule, spacing or guidance, with settings if wanted.")],
+    kind: Annotated[str | None, typer.Option(help="Where several kinds have the name.")] = None,
+) -> None:
+    """Run the conformance kit on a plugin; for a sampler order of convergence, processes, ends, seeds, cost."""
     from .checking import check_named
 
-    raise typer.Exit(0 if check_named(name) else 1)
+    raise typer.Exit(0 if check_named(name, kind) else 1)
 
 
 @app.command()

@@ -150,7 +150,7 @@ def _name(ax: Axes, curves: Sequence[Curve]) -> None:
     """Write each line's name beside its end, moved up or down where names would cover each other."""
     unit = ax.figure.dpi / 72
     ends = [tuple(ax.transData.transform((curve.nfe[-1], curve.error[-1])) / unit) for curve in curves]
-    room = ax.bbox.width / unit / 2 / (0.55 * TEXT)  # in letters
+    room = (0.42 * ax.bbox.width / unit - 10) / (0.6 * TEXT)  # in letters, right of the lines
     names = [_wrapped(curve.label, room) for curve in curves]
     floor = ax.transAxes.transform((0, 0))[1] / unit
     heights = _spread([y for _, y in ends], [LINE * (name.count("\n") + 1) for name in names], floor)

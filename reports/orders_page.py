@@ -33,7 +33,7 @@ PEERS = """\
 Peers walk the same paths with the same exact denoiser and the same noise. k-diffusion runs in float64 on variance
 exploding levels, which have no alpha = 0. diffusers' schedulers get a training table whose levels are the path's and
 build their own tables from it; those that compute in float32 have orders from errors above 1e-5. Their declared order
-is what name or paper say. "No result" from alpha = 0: their sigma is infinite there; "4e-04 off": they put alpha = 2^-12
+is what name or paper say. "No result" from alpha = 0: their sigma is infinite there; "4e-04 off": alpha = 2^-12 stands
 in its place.
 """
 
@@ -58,13 +58,13 @@ def orders_page(orders: pd.DataFrame, about: Mapping[str, str], figures: Sequenc
 def rows_by_method(orders: pd.DataFrame, *, with_source: bool = False) -> list[tuple[str, ...]]:
     """The heading, then a row per method; processes with the same numbers are one."""
     rows: list[tuple[str, ...]] = [(("program", *HEADING) if with_source else HEADING)]
-    for (source, name), group in orders.groupby(["source", "name"], sort=False):
+    for _, group in orders.groupby(["source", "name"], sort=False):
         first = group.iloc[-1]
         cells = (
-            _mark(name, first), _whole(first["evaluations"], "chosen by it"), _whole(first["declared"], DASH),
+            _mark(first), _whole(first["evaluations"], "chosen by it"), _whole(first["declared"], DASH),
             _order(group), *(_error(first[column]) for column in NFE), _from_noise(first),
         )  # fmt: skip
-        rows.append((source, *cells) if with_source else cells)
+        rows.append((first["source"], *cells) if with_source else cells)
     return rows
 
 
@@ -77,8 +77,8 @@ def _beside(orders: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts) if parts else peers
 
 
-def _mark(name: str, row: pd.Series) -> str:
-    return f"{name} ({row['note']})" if row["note"] else name
+def _mark(row: pd.Series) -> str:
+    return f"{row['name']} ({row['note']})" if row["note"] else row["name"]
 
 
 def _order(group: pd.DataFrame) -> str:

@@ -93,12 +93,13 @@ def _quoted(text: str) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the remarks of other programs about their own settings."""
-    level = logging.getLogger("diffusers").level
-    logging.getLogger("diffusers").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    logging.getLogger("diffusers").setLevel(level)
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextlib.contextmanager

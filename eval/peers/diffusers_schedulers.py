@@ -51,7 +51,7 @@ class _Scheduler:
 
     @property
     def title(self) -> str:
-        said = {name: value for name, value in (self.options | self.step).items() if name not in UNSAID}
+        said = {name: value for name, value in {**self.options, **self.step}.items() if name not in UNSAID}
         settings = ", ".join(f"{name}={value}" for name, value in said.items())
         return f"{self.name}({settings})" if settings else self.name
 

@@ -100,7 +100,7 @@ def distribution_error(solve: Solve, problem: Mixture, path: Path) -> float:
 
 
 def slope(steps: Sequence[int], errors: Sequence[float], floor: float = 1e-10) -> float:
-    """The order of convergence by least squares in log-log: inf for errors below the floor, nan if one is not finite."""
+    """The order of convergence by least squares in log-log: inf if errors are below the floor, nan if not finite."""
     if not all(math.isfinite(e) for e in errors):
         return math.nan
     points = [(math.log(n), math.log(e)) for n, e in zip(steps, errors, strict=True) if e > floor]

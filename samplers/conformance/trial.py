@@ -78,17 +78,17 @@ def distance(a: Tensor, b: Tensor) -> float:
     return ((a.double() - b.double()).abs().max() / b.double().abs().max().clamp(min=1.0)).item()
 
 
-def label(sampler: Sampler) -> str:
-    """The sampler's class and what differs from its defaults: ``DDIM(eta=0.5)``."""
-    if not dataclasses.is_dataclass(sampler):
-        return type(sampler).__name__
-    fields = [field for field in dataclasses.fields(sampler) if field.default is not dataclasses.MISSING]
-    values = ((field, getattr(sampler, field.name)) for field in fields)
+def label(plugin: object) -> str:
+    """The plugin's class and what differs from its defaults: ``DDIM(eta=0.5)``."""
+    if not dataclasses.is_dataclass(plugin):
+        return type(plugin).__name__
+    fields = [field for field in dataclasses.fields(plugin) if field.default is not dataclasses.MISSING]
+    values = ((field, getattr(plugin, field.name)) for field in fields)
     changed = ", ".join(f"{field.name}={value}" for field, value in values if value != field.default)
-    return type(sampler).__name__ + (f"({changed})" if changed else "")
+    return type(plugin).__name__ + (f"({changed})" if changed else "")
 
 
-def require(condition: bool, sampler: Sampler, message: str) -> None:
-    """Raise AssertionError with the sampler's label before the message unless the condition holds."""
+def require(condition: bool, plugin: object, message: str) -> None:
+    """Raise AssertionError with the plugin's label before the message unless the condition holds."""
     if not condition:
-        raise AssertionError(f"{label(sampler)}: {message}")
+        raise AssertionError(f"{label(plugin)}: {message}")
