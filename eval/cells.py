@@ -9,14 +9,15 @@ from itertools import product
 
 from ..plugins.registry import build, entries_in
 from ..samplers.path import Path as LevelPath
-from ..samplers.protocols import Guidance
+from ..samplers.perturbation import Branch, Perturbed
+from .branches import CONDITIONS, answering, conditions_of, needed
 from .prompts import prompts_hash
 from .protocols import Model, Sample
 from .sweep import MODEL_SCHEDULE, Sweep
 
 EPOCH = 1  # raise it when a change of code changes images of the same settings
-BRANCHES = frozenset(("cond", "uncond"))
-"""Predictions that a sweep has texts for."""
+OPTIONAL = ("negative", "others")
+"""Fields of a cell that are part of its key only if they say something."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +37,16 @@ class Cell:
     dtype: str
     plugins: tuple[str, ...] = ()
     """name==version of every plugin that is not built in."""
+    negative: str = ""
+    """The negative prompt, if the guidance uses one."""
+    others: tuple[str, ...] = ()
+    """Identities of further models that the guidance uses."""
 
     @property
     def key(self) -> str:
         """Sixteen hex digits that name the cell, stable across machines."""
-        content = json.dumps({"epoch": EPOCH, **dataclasses.asdict(self)}, sort_keys=True)
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if value or name not in OPTIONAL}
+        content = json.dumps({"epoch": EPOCH, **fields}, sort_keys=True)
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
 
@@ -62,8 +68,17 @@ def plan(sweep: Sweep, backend: str, model: Model, prompts: list[str]) -> list[P
             model.id, sampler, schedule, spacing, steps, guidance, prompts_hash(prompts), sweep.seed, sweep.dtype,
             _foreign(sampler=sampler, schedule=schedule, spacing=spacing, guidance=guidance),
         )  # fmt: skip
-        cells.append(Planned(cell, backend, _refusal(cell, model)))
+        cells.append(_planned(cell, backend, model, sweep.negative))
     return cells
+
+
+def branches(cell: Cell, model: Model) -> list[Branch]:
+    """All predictions that the cell's guidance asks for.
+
+    Raises:
+        ValueError: as ``levels`` does.
+    """
+    return needed(build("guidance", cell.guidance), levels(cell, model))
 
 
 def levels(cell: Cell, model: Model) -> LevelPath:
@@ -85,7 +100,6 @@ def levels(cell: Cell, model: Model) -> LevelPath:
             f"the path starts at sigma/alpha = {first.ve_sigma:.4g}, noisier than the {last.ve_sigma:.4g} "
             "that the model was trained up to; use the model's own schedule or set sigma_max of the spacing"
         )
-    _check_branches(build("guidance", cell.guidance), path)
     return path
 
 
@@ -94,21 +108,28 @@ def samples(sweep: Sweep, prompts: list[str], start: int, stop: int) -> list[Sam
     return [Sample(i, sweep.seed + i, prompts[i % len(prompts)]) for i in range(start, stop)]
 
 
-def _check_branches(guidance: Guidance, path: LevelPath) -> None:
-    missing = {branch for s, _ in path for branch in guidance.branches(s)} - BRANCHES
+def _planned(cell: Cell, backend: str, model: Model, negative: str) -> Planned:
+    """The cell with all that its guidance needs, or the reason why it cannot have it."""
+    try:
+        asked = branches(cell, model)
+        _check_conditions(cell, asked, negative)
+        others = {answering(model, branch).id for branch in asked if isinstance(branch, Perturbed)} - {model.id}
+    except ValueError as error:
+        return Planned(cell, backend, str(error))
+    own = negative if "negative" in conditions_of(asked) else ""
+    return Planned(dataclasses.replace(cell, negative=own, others=tuple(sorted(others))), backend)
+
+
+def _check_conditions(cell: Cell, asked: list[Branch], negative: str) -> None:
+    conditions = conditions_of(asked)
+    missing = conditions - {*CONDITIONS}
     if missing:
         raise ValueError(
-            f"{type(guidance).__name__} needs predictions of {', '.join(sorted(missing))}, but a sweep has only those "
-            f"of {', '.join(sorted(BRANCHES))}; use it from Python with guide()"
+            f"{cell.guidance} needs predictions of {', '.join(sorted(missing))}, but a sweep has only those of "
+            f"{', '.join(CONDITIONS)}; use it from Python with guide()"
         )
-
-
-def _refusal(cell: Cell, model: Model) -> str:
-    try:
-        levels(cell, model)
-    except ValueError as error:
-        return str(error)
-    return ""
+    if "negative" in conditions and not negative:
+        raise ValueError(f"{cell.guidance} needs a negative prompt; give the sweep one, such as negative: blurry")
 
 
 def _foreign(**texts: str) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ def sweep(
     guidance: Annotated[list[str] | None, typer.Option(help="Such as cfg, 'rescaled_cfg(rescale=0.5)'.")] = None,
     scale: Annotated[list[float] | None, typer.Option(help="Guidance scales.")] = None,
     prompts: Annotated[str | None, typer.Option(help="A UTF-8 text file, one prompt a line.")] = None,
+    negative: Annotated[str | None, typer.Option(help="A negative prompt, for guidance that uses one.")] = None,
     images: Annotated[int | None, typer.Option(help="Images a cell.")] = None,
     until: Annotated[str | None, typer.Option(help="separated: go on with the cells that nothing beats yet.")] = None,
     budget: Annotated[int | None, typer.Option(help="Images a cell at most, with --until separated.")] = None,
@@ -51,8 +52,9 @@ def sweep(
     """
     fields = {
         "models": model, "samplers": sampler, "schedules": schedule, "spacings": spacing, "steps": steps,
-        "guidance": guidance, "scales": scale, "prompts": prompts, "images": images, "until": until, "budget": budget,
-        "seed": seed, "metrics": metric, "batch_size": batch_size, "device": device, "dtype": dtype,
+        "guidance": guidance, "scales": scale, "prompts": prompts, "negative": negative, "images": images,
+        "until": until, "budget": budget, "seed": seed, "metrics": metric, "batch_size": batch_size, "device": device,
+        "dtype": dtype,
     }  # fmt: skip
     from .sweep import load_sweep
 

@@ -1,13 +1,14 @@
 """The engine: many runs in lockstep, every round of requests answered by one call of the network.
 
-A job is some images of one cell. Jobs of different cells, with different levels, branches and scales, share the call.
+A job is some images of one cell. Jobs of different cells, with different levels, branches and scales, share the call;
+predictions of a changed network take a call for each change.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -16,11 +17,14 @@ from torch import Tensor, nn
 from ..plugins.registry import build
 from ..samplers.level import Level
 from ..samplers.noise import SeededNoise
+from ..samplers.perturbation import Branch, Perturbed
+from ..samplers.protocols import Predictions
 from ..samplers.run import guide, lockstep, start
+from .branches import Texts, answering, condition
 from .cells import Cell, levels
 from .protocols import Condition, Model, Sample
 
-Request = tuple[Tensor, Level, Mapping[str, Condition]]
+Request = tuple[Tensor, Level, Mapping[Branch, Condition]]
 UNCONDITIONAL = ""
 
 
@@ -53,15 +57,17 @@ def _run(model: Model, job: Job, device: str) -> Generator[Request, Any, Tensor]
     sampler, guidance = build("sampler", job.cell.sampler), build("guidance", job.cell.guidance)
     noise = SeededNoise([sample.seed for sample in job.samples], model.shape, device)
     run = start(sampler, noise.initial() * path.levels[0].norm, path, noise)
-    texts = {"cond": [sample.prompt for sample in job.samples], "uncond": [UNCONDITIONAL] * len(job.samples)}
+    texts = {
+        "cond": [sample.prompt for sample in job.samples],
+        "uncond": [UNCONDITIONAL] * len(job.samples),
+        "negative": [job.cell.negative] * len(job.samples),
+    }
     return _conditioned(guide(run, guidance, sampler.needs), model, texts)
 
 
-def _conditioned(
-    run: Generator[Any, Any, Tensor], model: Model, texts: Mapping[str, Sequence[str]]
-) -> Generator[Request, Any, Tensor]:
-    """Turn the branch names that a run asks for into conditions, each encoded once."""
-    conditions: dict[str, Condition] = {}
+def _conditioned(run: Generator[Any, Any, Tensor], model: Model, texts: Texts) -> Generator[Request, Any, Tensor]:
+    """Turn the branches that a run asks for into conditions, each encoded once."""
+    conditions: dict[Branch, Condition] = {}
     reply = None
     while True:
         try:
@@ -70,31 +76,42 @@ def _conditioned(
             return stop.value
         for branch in branches:
             if branch not in conditions:
-                conditions[branch] = model.encode(texts[branch])
+                conditions[branch] = condition(model, branch, texts)
         reply = yield x, level, {branch: conditions[branch] for branch in branches}
 
 
-def _answer(model: Model, requests: Sequence[Request]) -> list[tuple[Tensor, dict[str, Tensor]]]:
-    """Evaluate all branches of all requests in one call and hand each run its own predictions."""
-    calls = [(x, level, condition) for x, level, by_branch in requests for condition in by_branch.values()]
+def _answer(model: Model, requests: Sequence[Request]) -> list[tuple[Tensor, Predictions]]:
+    """Evaluate all branches of all requests and hand each run its own predictions: one call for each change."""
+    answers: list[tuple[Tensor, dict[Branch, Tensor]]] = [(x, {}) for x, _, _ in requests]
+    asked: dict[Any, list[tuple[int, Branch]]] = {}
+    for i, (_, _, by_branch) in enumerate(requests):
+        for branch in by_branch:
+            asked.setdefault(branch.change if isinstance(branch, Perturbed) else None, []).append((i, branch))
+    for places in asked.values():
+        parts = _call(answering(model, places[0][1]), [(*requests[i][:2], requests[i][2][b]) for i, b in places])
+        for (i, branch), part in zip(places, parts, strict=True):
+            answers[i][1][branch] = part
+    return [(x, predictions) for x, predictions in answers]
+
+
+def _call(model: Model, calls: Sequence[tuple[Tensor, Level, Condition]]) -> Sequence[Tensor]:
+    """One call of the network for all of these, and each one's part of the answer."""
     x = torch.cat([x for x, _, _ in calls])
     rows = [level for x, level, _ in calls for _ in range(len(x))]
-    condition = {name: torch.cat([c[name] for _, _, c in calls]) for name in calls[0][2]}
-    parts = iter(model.denoise(x, rows, condition).to(x.dtype).split([len(x) for x, _, _ in calls]))
-    return [(x, {branch: next(parts) for branch in by_branch}) for x, _, by_branch in requests]
+    conditions = {name: torch.cat([own[name] for _, _, own in calls]) for name in calls[0][2]}
+    return model.denoise(x, rows, conditions).to(x.dtype).split([len(x) for x, _, _ in calls])
 
 
 @contextmanager
-def counted(network: nn.Module) -> Iterator[list[int]]:
-    """Rows of every call of the network while the context is open: the truth about evaluations."""
+def counted(*networks: nn.Module) -> Iterator[list[int]]:
+    """Rows of every call of the networks while the context is open: the truth about evaluations."""
     rows: list[int] = []
 
     def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim)
         rows.append(len(next(tensors)))
 
-    handle = network.register_forward_pre_hook(count, with_kwargs=True)
-    try:
+    with ExitStack() as stack:
+        for network in networks:
+            stack.callback(network.register_forward_pre_hook(count, with_kwargs=True).remove)
         yield rows
-    finally:
-        handle.remove()

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from ..samplers.level import Level
+from ..samplers.perturbation import Change
 from ..samplers.protocols import NoiseSchedule
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 Condition = Mapping[str, "Tensor"]
 """What a network is conditioned on: named tensors with one row per image; empty for an unconditional model."""
+
+AGAINST = "against."
+"""What names begin with in the condition of a second text, that a change of the network leads away from."""
 
 Observations = Mapping[str, "np.ndarray"]
 """Arrays of one shard by observation name, (n, ...) each, rows in order of image index."""
@@ -59,6 +63,18 @@ class Model(Protocol):
 
     def decode(self, x: Tensor) -> Tensor:
         """Clean x (B, *shape) to images, uint8 (B, 3, H, W) on the CPU."""
+        ...
+
+
+class Perturbable(Model, Protocol):
+    """A model that can also answer with its network changed; without this, such guidance is refused."""
+
+    def perturbed(self, change: Change) -> Model:
+        """This model with the change in its network, or the weaker model that the change names.
+
+        Raises:
+            ValueError: if it cannot be changed so, with the reason; before any work.
+        """
         ...
 
 

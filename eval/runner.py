@@ -19,7 +19,8 @@ import torch
 import yaml
 
 from ..plugins.registry import build
-from .cells import Cell, Planned, plan, samples
+from .branches import networks
+from .cells import Cell, Planned, branches, plan, samples
 from .engine import Job, counted, generate
 from .errors import UsageError
 from .images import PREVIEW, PREVIEWS, preview, write_images
@@ -102,7 +103,7 @@ class Runner:
         model = self._load(planned.backend)
         todo = samples(self.sweep, self.plan.prompts, start, stop)
         parts, batches, began = [], [], time.perf_counter()
-        with counted(model.network) as rows:
+        with counted(*networks(model, branches(planned.cell, model))) as rows:
             for i in range(0, len(todo), self.sweep.batch_size):
                 batch, before = todo[i : i + self.sweep.batch_size], time.perf_counter()
                 parts.append(self._observe(model, store, planned.cell, batch))
@@ -135,7 +136,7 @@ class Runner:
         prompts = self.sweep.prompts or _default_prompts(backends)
         for text, backend in backends.items():
             if hasattr(backend, "check_prompts"):
-                _usage(f"model {text}", backend.check_prompts, prompts)
+                _usage(f"model {text}", backend.check_prompts, [*prompts, self.sweep.negative])
             cells += plan(self.sweep, text, self._load(text), prompts)
         if all(planned.refused for planned in cells):
             raise UsageError(f"no cell of this sweep can be run. {cells[0].cell.sampler}: {cells[0].refused}")
@@ -181,7 +182,8 @@ def load_plan(folder: Path) -> Plan:
 
 
 def _cell(fields: dict[str, Any]) -> Cell:
-    return Cell(**{**fields, "plugins": tuple(fields["plugins"])})
+    lists: dict[str, Any] = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return Cell(**{**fields, **lists})
 
 
 def _usage(who: str, function: Callable[..., Any], *args: Any) -> Any:

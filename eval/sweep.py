@@ -83,6 +83,7 @@ class Sweep(BaseModel):
     guidance: Axis[GuidanceText] = Field(["cfg"], description="see `sigmabench list guidance`")
     scales: Options[Scale] = Field([], description="tried with each guidance; empty: the scale each one says")
     prompts: list[str] = Field([], description="a list, or a text file with one a line; empty: the model's own")
+    negative: str = Field("", description="the negative prompt, for guidance such as negative_prompt and perp_neg")
     images: int = Field(100, ge=1, le=2**31, description="images a cell")
     until: Literal["", "separated"] = Field("", description="separated: go on with the cells that nothing beats yet")
     budget: int = Field(0, ge=0, le=2**31, description="images a cell at most, with until: separated")

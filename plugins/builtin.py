@@ -119,6 +119,15 @@ def register_guidance(register: Register) -> None:
     register("dual_cfg", guidance.DualCFG)
     register("dynamic_threshold", guidance.DynamicThreshold)
     register("eps_scaling", guidance.EpsScaling)
+    register("negative_prompt", guidance.NegativePrompt)
+    register("pag", guidance.PAG)
+    register("sag", guidance.SAG)
+    register("seg", guidance.SEG)
+    register("slg", guidance.SLG)
+    register("tpg", guidance.TPG)
+    register("nag", guidance.NAG)
+    register("pladis", guidance.PLADIS)
+    register("autoguidance", guidance.Autoguidance)
 
 
 @hookimpl

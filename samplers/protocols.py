@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .level import Level
 from .path import Path
+from .perturbation import Branch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
 Run = Generator["tuple[Tensor, Level]", "tuple[Any, ...]", "Tensor"]
 """A sampler at work: yields ``(x, level)``, receives ``(x, x0)`` (and what it ``needs``), returns the last x."""
 
-Combine = Callable[["Tensor", Level, "Mapping[str, Tensor]"], "Tensor"]
-"""A guidance run: ``(x, level, predictions of x0 by branch name) -> x0``."""
+Predictions = Mapping[Any, "Tensor"]
+"""x0 by branch, a name or a ``Perturbed``."""
+
+Further = Generator["tuple[Tensor, Level, tuple[Branch, ...]]", "tuple[Tensor, Predictions]", "Tensor"]
+"""A combination with further questions: yields ``(x, level, branches)``, receives ``(x, predictions)``, returns x0."""
+
+Combine = Callable[["Tensor", Level, Predictions], "Tensor | Further"]
+"""A guidance run: ``(x, level, predictions) -> x0``."""
 
 
 class Denoiser(Protocol):
@@ -88,9 +95,12 @@ class Spacing(Protocol):
 
 
 class Guidance(Protocol):
-    """A combination of named predictions of x0, such as ``cond`` and ``uncond``."""
+    """A combination of predictions of x0, such as those of the branches ``cond`` and ``uncond``.
 
-    def branches(self, level: Level) -> tuple[str, ...]:
+    A branch is a condition's name, or a ``Perturbed``: a prediction of the network with something inside it changed.
+    """
+
+    def branches(self, level: Level) -> tuple[Branch, ...]:
         """The predictions needed at this level; each costs one network evaluation."""
         ...
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from .level import Level
 from .noise import no_noise
 from .path import Path
-from .protocols import Denoiser, Guidance, Noise, Run, Sampler
+from .perturbation import Branch
+from .protocols import Denoiser, Guidance, Noise, Predictions, Run, Sampler
 
 Evaluate = Callable[[Sequence[tuple[Any, ...]]], Sequence[tuple[Any, ...]]]
 """Answers one round of requests: what runs yielded, to what they receive, in the same order."""
@@ -86,11 +87,11 @@ def together(denoiser: Denoiser) -> Evaluate:
 
 def guide(
     run: Run, guidance: Guidance, needs: tuple[str, ...] = ()
-) -> Generator[tuple[Tensor, Level, tuple[str, ...]], tuple[Any, ...], Tensor]:
+) -> Generator[tuple[Tensor, Level, tuple[Branch, ...]], tuple[Tensor, Predictions], Tensor]:
     """Wrap a run so that it asks for branch predictions and combines them itself.
 
     Yields ``(x, level, branches)``, receives ``(x, predictions of x0 by branch)``; the inner run sees
-    ``(x, x0)`` and, after it, the predictions that its sampler ``needs``.
+    ``(x, x0)`` and, after it, the predictions that its sampler ``needs``. A guidance may ask again, at another x.
     """
     combine, reply = guidance.start(), None
     while True:
@@ -98,6 +99,8 @@ def guide(
             x, level = run.send(reply)  # type: ignore[arg-type]
         except StopIteration as stop:
             return stop.value
-        branches = tuple(dict.fromkeys(guidance.branches(level) + needs))
+        branches = tuple(dict.fromkeys((*guidance.branches(level), *needs)))
         x, predictions = yield x, level, branches
-        reply = (x, combine(x, level, predictions), *(predictions[name] for name in needs))
+        combined = combine(x, level, predictions)
+        x0 = combined if isinstance(combined, Tensor) else (yield from combined)
+        reply = (x, x0, *(predictions[name] for name in needs))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ...samplers.settings import setting, settings
 from ..embedded.captions import CLASSES, TONES, caption, check_words
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .embedded_model import EmbeddedModel
 
 PROMPTS = tuple(caption(name, tone) for tone in sorted(TONES, key=len) for name in CLASSES)
@@ -25,6 +24,7 @@ class Embedded:
     """
 
     variant: str = setting("v", choices=("v", "eps"), help="what the network predicts")
+    path: str = setting("", help="a folder with another unet/ and scheduler/ of this kind; default: the shipped ones")
 
     prompts: ClassVar[tuple[str, ...]] = PROMPTS
     """What a sweep without prompts asks for: every class in every tone, plain ones first."""
@@ -35,15 +35,17 @@ class Embedded:
             FileNotFoundError: for an installation without the weights.
             ValueError: for an unknown dtype, and for float16 on a CPU.
         """
-        from ..embedded.generator import folder_of, load_generator
+        from ..embedded.generator import folder_of, load_generator, read_generator
         from ..embedded.imagetext import FOLDER, load_imagetext
         from .embedded_model import EmbeddedModel
         from .precision import torch_dtype
 
         number = torch_dtype(dtype, device)
-        _require(folder_of(self.variant) / "unet" / "diffusion_pytorch_model.safetensors")
+        folder = Path(self.path) if self.path else folder_of(self.variant)
+        _require(folder / "unet" / "diffusion_pytorch_model.safetensors")
         _require(FOLDER / "open_clip_model.safetensors")
-        return EmbeddedModel(load_generator(self.variant, device), load_imagetext(device), self.variant, number)
+        own = read_generator(folder, self.variant, device) if self.path else load_generator(self.variant, device)
+        return EmbeddedModel(own, load_imagetext(device), self.variant, number)
 
     def check_prompts(self, prompts: Sequence[str]) -> None:
         """

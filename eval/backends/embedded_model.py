@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from ...plugins.diffusers.scheduler_config import read_scheduler
 from ...samplers.level import Level
+from ...samplers.perturbation import Change
 from ..embedded.captions import check_words
 from ..embedded.codec import SHAPE, decode
-from ..protocols import Condition
+from ..protocols import Condition, Model
+from .changed import perturbed
 
 if TYPE_CHECKING:
     from ..embedded.generator import Generator
@@ -59,6 +61,10 @@ class EmbeddedModel:
     def decode(self, x: Tensor) -> Tensor:
         """Network space (B, 12, 16, 16) to uint8 (B, 3, 32, 32) on the CPU."""
         return decode(x).cpu()
+
+    def perturbed(self, change: Change) -> Model:
+        """This model with the change in its network; ValueError if that cannot be."""
+        return perturbed(self, change)
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self.dtype == torch.float32:

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from ...plugins.prediction import Prediction, coefficients
 from ...samplers.level import Level
+from ...samplers.perturbation import Change, WeakModel
 from ...samplers.problems import Mixture
 from ..embedded.codec import to_uint8
-from ..protocols import Condition
+from ..protocols import Condition, Model
+from .weak import weak_model
 
 if TYPE_CHECKING:
     from .mixture import GaussianMixture
@@ -45,7 +47,7 @@ class MixtureModel:
 
     def __init__(self, settings: GaussianMixture, device: str, dtype: torch.dtype) -> None:
         self.id = f"gaussian_mixture/{hashlib.sha256(repr(settings).encode()).hexdigest()[:8]}"
-        self.settings, self.device = settings, device
+        self.settings, self.device, self.dtype = settings, device, dtype
         self.schedule, self.prediction = settings.schedule, settings.prediction
         self.shape = (3, settings.size, settings.size)
         self.residual = residual_of(settings)
@@ -65,6 +67,16 @@ class MixtureModel:
     def decode(self, x: Tensor) -> Tensor:
         """[-1, 1] to uint8 (B, 3, H, W) on the CPU."""
         return to_uint8(x).cpu()
+
+    def perturbed(self, change: Change) -> Model:
+        """The weaker model that the change names.
+
+        Raises:
+            ValueError: for any other change: a formula has no layers.
+        """
+        if isinstance(change, WeakModel):
+            return weak_model(self, change)
+        raise ValueError(f"{self.id} is a formula without layers, which {change} changes")
 
     def solution(self, x: Tensor, s: Level, t: Level, condition: Condition) -> Tensor:
         """The exact probability-flow solution at t that starts from x at s, in float64."""

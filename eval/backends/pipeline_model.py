@@ -10,7 +10,9 @@ import torch
 
 from ...plugins.diffusers.scheduler_config import read_scheduler
 from ...samplers.level import Level
-from ..protocols import Condition
+from ...samplers.perturbation import Change
+from ..protocols import Condition, Model
+from .changed import perturbed
 from .latents import Decoder
 from .replay import Replay
 
@@ -30,6 +32,7 @@ class DiffusersModel:
         self.pipe, self.settings = pipe, settings
         self.network: nn.Module = network_of(pipe)
         self.device = next(self.network.parameters()).device
+        self.dtype = next(self.network.parameters()).dtype
         self.decoder = Decoder(pipe, settings.height, settings.width)
         self.replay = Replay(pipe, self.network, self._arguments)
         scheduler = pipe.scheduler
@@ -49,6 +52,10 @@ class DiffusersModel:
     def decode(self, x: Tensor) -> Tensor:
         """Clean latents (B, *shape) to uint8 (B, 3, H, W) on the CPU."""
         return self.decoder(x)
+
+    def perturbed(self, change: Change) -> Model:
+        """This pipeline with the change in its network; ValueError if that cannot be."""
+        return perturbed(self, change)
 
     def _arguments(self, prompts: Sequence[str], guided: bool = False) -> dict[str, Any]:
         """The pipeline's keyword arguments for these prompts, those that it knows."""

@@ -14,5 +14,14 @@ from .interval import Interval as Interval
 from .magnitude import CFGNorm as CFGNorm
 from .magnitude import MagnitudeAware as MagnitudeAware
 from .mahiro import Mahiro as Mahiro
+from .perturbed import PAG as PAG
+from .perturbed import SEG as SEG
+from .perturbed import SLG as SLG
+from .perturbed import TPG as TPG
+from .perturbed import Autoguidance as Autoguidance
 from .rescaled_cfg import RescaledCFG as RescaledCFG
+from .sag import SAG as SAG
+from .substituted import NAG as NAG
+from .substituted import PLADIS as PLADIS
+from .substituted import NegativePrompt as NegativePrompt
 from .tcfg import TCFG as TCFG

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
 from ..protocols import Guidance
 from ..settings import setting, settings
 from .cfg import CFG
+from .further import then
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..protocols import Combine
+    from ..perturbation import Branch
+    from ..protocols import Combine, Further, Predictions
 
 
 @settings
@@ -29,17 +30,19 @@ class DynamicThreshold:
     highest: float | None = setting(None, low=1.0, help="largest s; 1 clips to [-1, 1]; default: none")
     aliases: ClassVar[tuple[str, ...]] = ("dynamic_thresholding",)
 
-    def branches(self, level: Level) -> tuple[str, ...]:
+    def branches(self, level: Level) -> tuple[Branch, ...]:
         return self.guidance.branches(level)
 
     def start(self) -> Combine:
         combine = self.guidance.start()
 
-        def thresholded(x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-            x0 = combine(x, level, predictions)
+        def clipped(x0: Tensor) -> Tensor:
             rows = x0.flatten(1)
             limits = _quantile(rows.abs(), self.quantile).clamp(1.0, self.highest)
             return (rows.clamp(-limits, limits) / limits).view_as(x0)
+
+        def thresholded(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
+            return then(combine(x, level, predictions), clipped)
 
         return thresholded
 
@@ -55,17 +58,17 @@ class EpsScaling:
     factor: float = setting(1.005, low=0.5, high=2.0, help="1 is none")
     aliases: ClassVar[tuple[str, ...]] = ("EpsilonScaling", "epsilon_scaling")
 
-    def branches(self, level: Level) -> tuple[str, ...]:
+    def branches(self, level: Level) -> tuple[Branch, ...]:
         return self.guidance.branches(level)
 
     def start(self) -> Combine:
         combine = self.guidance.start()
 
-        def scaled(x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-            x0 = combine(x, level, predictions)
+        def scaled(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
+            combined = combine(x, level, predictions)
             if not level.alpha or self.factor == 1:
-                return x0
-            return x0 / self.factor + x * ((1 - 1 / self.factor) / level.alpha)
+                return combined
+            return then(combined, lambda x0: x0 / self.factor + x * ((1 - 1 / self.factor) / level.alpha))
 
         return scaled
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
@@ -13,29 +12,32 @@ from .cfg import CFG
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..protocols import Combine
+    from ..perturbation import Branch
+    from ..protocols import Combine, Further, Predictions
 
 
 @settings
 class Interval:
     """Another guidance where sigma_lo < sigma/alpha <= sigma_hi, none elsewhere: there only cond is evaluated.
 
+    A second one outside makes two halves of a run: ``interval(slg(guidance=cfg(5)), outside=cfg(5))``.
     Kynkäänniemi et al. 2024, arXiv:2404.07724.
     """
 
     guidance: Guidance = setting(CFG(), kind="guidance", help="what to apply inside")
     sigma_lo: float = setting(0.28, low=0.0, help="none at and below this sigma/alpha")
     sigma_hi: float = setting(5.42, low=0.0, help="none above this sigma/alpha")
+    outside: Guidance = setting(CFG(1.0), kind="guidance", help="what to apply outside; cfg(1) is none")
     aliases: ClassVar[tuple[str, ...]] = ("limited_interval",)
 
-    def branches(self, level: Level) -> tuple[str, ...]:
-        return self.guidance.branches(level) if self._inside(level) else ("cond",)
+    def branches(self, level: Level) -> tuple[Branch, ...]:
+        return (self.guidance if self._inside(level) else self.outside).branches(level)
 
     def start(self) -> Combine:
-        combine = self.guidance.start()
+        inside, outside = self.guidance.start(), self.outside.start()
 
-        def limited(x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-            return combine(x, level, predictions) if self._inside(level) else predictions["cond"]
+        def limited(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
+            return (inside if self._inside(level) else outside)(x, level, predictions)
 
         return limited
 

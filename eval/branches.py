@@ -1,0 +1,59 @@
+"""The predictions that a cell needs: of which condition, and by which network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import nn
+
+from ..samplers.path import Path
+from ..samplers.perturbation import Branch, Perturbed
+from ..samplers.protocols import Guidance
+from .protocols import AGAINST, Condition, Model
+
+CONDITIONS = ("cond", "uncond", "negative")
+"""What a sweep has texts for."""
+
+Texts = Mapping[str, Sequence[str]]
+"""One text per image, by the name of a condition."""
+
+
+def needed(guidance: Guidance, path: Path) -> list[Branch]:
+    """All branches of the guidance along the path, each once."""
+    return list(dict.fromkeys(branch for s, _ in path for branch in guidance.branches(s)))
+
+
+def conditions_of(branches: Iterable[Branch]) -> set[str]:
+    """The names of the conditions that these branches need."""
+    pairs = ((b.base, b.against) if isinstance(b, Perturbed) else (b,) for b in branches)
+    return {name for pair in pairs for name in pair if name}
+
+
+def answering(model: Model, branch: Branch) -> Model:
+    """Who predicts this branch: the model, or the model with its network changed.
+
+    Raises:
+        ValueError: if the model cannot be changed so.
+    """
+    if not isinstance(branch, Perturbed):
+        return model
+    if not hasattr(model, "perturbed"):
+        raise ValueError(f"{model.id} has no layers that can be changed, and {branch} needs some")
+    return model.perturbed(branch.change)
+
+
+def condition(model: Model, branch: Branch, texts: Texts) -> Condition:
+    """What the network that answers this branch is conditioned on."""
+    who = answering(model, branch)
+    if not isinstance(branch, Perturbed):
+        return who.encode(texts[branch])
+    own = who.encode(texts[branch.base])
+    if not branch.against:
+        return own
+    return {**own, **{AGAINST + name: rows for name, rows in who.encode(texts[branch.against]).items()}}
+
+
+def networks(model: Model, branches: Iterable[Branch]) -> list[nn.Module]:
+    """Every network whose calls these branches cost, each once."""
+    found = [model.network, *(answering(model, branch).network for branch in branches)]
+    return list({id(network): network for network in found}.values())

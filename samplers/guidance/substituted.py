@@ -1,0 +1,103 @@
+"""Another guidance on other predictions: of a changed network, or of another text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from ..level import Level
+from ..perturbation import Branch, NormalizedAttention, Perturbed, SparseCrossAttention, renamed
+from ..protocols import Guidance
+from ..settings import setting, settings
+from .cfg import CFG
+from .further import asking
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..protocols import Combine, Further, Predictions
+
+
+@settings
+class NegativePrompt:
+    """Another guidance with the negative prompt in place of the empty one.
+
+    As in ComfyUI and diffusers, where uncond is what the negative prompt gives: https://github.com/huggingface/diffusers
+    """
+
+    guidance: Guidance = setting(CFG(), kind="guidance", help="what is led away from the negative prompt")
+
+    def branches(self, level: Level) -> tuple[Branch, ...]:
+        return _branches(self.guidance, level, _negative)
+
+    def start(self) -> Combine:
+        return _combine(self.guidance, _negative)
+
+
+@settings
+class NAG:
+    """Another guidance whose cond has cross-attention z led away from that of uncond, z', in every layer.
+
+    g = scale z - (scale - 1) z', cut to tau |z|, and alpha g + (1 - alpha) z in place of z; |.| sums over the features
+    of a part of the image. Normalized attention guidance, for few-step models; no further evaluation.
+    Chen et al. 2025, arXiv:2505.21179.
+    """
+
+    scale: float = setting(5.0, low=1.0, high=1000.0, help="1 is none")
+    tau: float = setting(2.5, low=0.0, high=1000.0, help="longest g, in lengths of z")
+    alpha: float = setting(0.25, low=0.0, high=1.0, help="share of g; 0 is none")
+    guidance: Guidance = setting(CFG(1.0), kind="guidance", help="what uses this cond")
+    aliases: ClassVar[tuple[str, ...]] = ("NAGuidance", "NAGCFGGuider")
+
+    def branches(self, level: Level) -> tuple[Branch, ...]:
+        return _branches(self.guidance, level, self._other)
+
+    def start(self) -> Combine:
+        return _combine(self.guidance, self._other)
+
+    def _other(self, branch: Branch) -> Branch:
+        if branch != "cond" or self.scale == 1 or not self.alpha:
+            return branch
+        return Perturbed("cond", NormalizedAttention(self.scale, self.tau, self.alpha), against="uncond")
+
+
+@settings
+class PLADIS:
+    """Another guidance by a network whose cross-attention is dense + scale (sparse - dense), sparse by alpha-entmax.
+
+    No further evaluation. Kim, Sim 2025, arXiv:2503.07677; entmax: Peters et al. 2019, arXiv:1905.05702.
+    """
+
+    scale: float = setting(2.0, low=0.0, high=1000.0, help="0 is none, 1 is sparse attention")
+    alpha: float = setting(1.5, choices=(1.5, 2.0), help="2 is sparser: sparsemax")
+    guidance: Guidance = setting(CFG(), kind="guidance", help="what uses these predictions")
+    aliases: ClassVar[tuple[str, ...]] = ("Pladis",)
+
+    def branches(self, level: Level) -> tuple[Branch, ...]:
+        return _branches(self.guidance, level, self._other)
+
+    def start(self) -> Combine:
+        return _combine(self.guidance, self._other)
+
+    def _other(self, branch: Branch) -> Branch:
+        if not isinstance(branch, str) or not self.scale:
+            return branch
+        return Perturbed(branch, SparseCrossAttention(self.scale, self.alpha))
+
+
+def _negative(branch: Branch) -> Branch:
+    return renamed(branch, "uncond", "negative")
+
+
+def _branches(guidance: Guidance, level: Level, other: Callable[[Branch], Branch]) -> tuple[Branch, ...]:
+    return tuple(dict.fromkeys(map(other, guidance.branches(level))))
+
+
+def _combine(guidance: Guidance, other: Callable[[Branch], Branch]) -> Combine:
+    combine = guidance.start()
+
+    def substituted(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
+        known = {branch: predictions[other(branch)] for branch in guidance.branches(level)}
+        return asking(combine(x, level, known), other)
+
+    return substituted

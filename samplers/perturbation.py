@@ -1,0 +1,107 @@
+"""Predictions of a changed network: what is changed is described here, and done by whoever holds the network.
+
+A guidance names such a prediction by its description: ``Perturbed("cond", IdentityAttention())`` stands among its
+``branches`` beside ``"uncond"``. Equal descriptions are one branch, however deep the guidance is nested.
+
+Layers are written as in ``"mid"``, ``"down.1, up.0.2"`` (U-Nets) or ``"7, 8, 9"``, ``"single.3"`` (transformers): a
+name stands for all layers that begin with it, and "" for the model's default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentityAttention:
+    """Self-attention where every part of the image looks at itself alone (and at the text, where text takes part)."""
+
+    layers: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class BlurredQueries:
+    """Self-attention whose queries are blurred over the image: by a Gaussian, in tokens, or None for their mean."""
+
+    layers: str = ""
+    sigma: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SkippedLayers:
+    """Transformer blocks that pass their input on."""
+
+    layers: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShuffledTokens:
+    """Transformer blocks that get the parts of the image in a random order, another one for each block and level."""
+
+    layers: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseCrossAttention:
+    """Cross-attention dense + scale * (sparse - dense), sparse by alpha-entmax, in all layers."""
+
+    scale: float = 2.0
+    alpha: float = 1.5
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalizedAttention:
+    """Cross-attention led away from that of a second text, in all layers; see ``guidance.NAG``."""
+
+    scale: float = 5.0
+    tau: float = 2.5
+    alpha: float = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchedAttention:
+    """Nothing is changed; the answer has one channel more: what each part of the image receives from all others.
+
+    The mean over heads of the self-attention of one layer, summed over its queries, at the size of x; 1 on average.
+    """
+
+    layer: str = "mid.0.0"
+
+
+@dataclasses.dataclass(frozen=True)
+class WeakModel:
+    """Another model of the same kind, as the settings of its backend."""
+
+    backend: Any = None
+
+
+LayerChange = IdentityAttention | BlurredQueries | SkippedLayers | ShuffledTokens
+AttentionChange = SparseCrossAttention | NormalizedAttention
+NetworkChange = LayerChange | AttentionChange | WatchedAttention
+Change = NetworkChange | WeakModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Perturbed:
+    """A branch: what the changed network predicts under the condition of ``base``."""
+
+    base: str
+    change: Change
+    against: str = ""
+    """The branch whose condition the change leads away from, if it needs one."""
+
+    def __str__(self) -> str:
+        return f"{self.base} by {self.change}"
+
+
+Branch = str | Perturbed
+"""The name of a prediction: a condition such as "uncond", or a description of what else is different."""
+
+
+def renamed(branch: Branch, old: str, new: str) -> Branch:
+    """The branch with another condition in place of ``old``."""
+    if isinstance(branch, str):
+        return new if branch == old else branch
+    base, against = (new if name == old else name for name in (branch.base, branch.against))
+    return dataclasses.replace(branch, base=base, against=against)
