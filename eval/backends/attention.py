@@ -51,7 +51,7 @@ def blurred(image: slice, sigma: float | None, grid: Callable[[int], tuple[int, 
 def gaussian_blur(planes: Tensor, sigma: float) -> Tensor:
     """(..., H, W) convolved with a Gaussian of 6 sigma width, at most the plane's, mirrored at the edges."""
     for dim in (-2, -1):
-        radius = min(math.ceil(6 * sigma) // 2, planes.shape[dim] - 1)
+        radius = min(math.ceil(6 * sigma) // 2, planes.shape[dim] // 2)
         if radius:
             place = torch.arange(-radius, radius + 1, dtype=torch.float64)
             weights = (-((place / sigma) ** 2) / 2).exp()
