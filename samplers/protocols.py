@@ -25,8 +25,8 @@ Predictions = Mapping[Any, "Tensor"]
 Further = Generator["tuple[Tensor, Level, tuple[Branch, ...]]", "tuple[Tensor, Predictions]", "Tensor"]
 """A combination with further questions: yields ``(x, level, branches)``, receives ``(x, predictions)``, returns x0."""
 
-Combine = Callable[["Tensor", Level, Predictions], "Tensor | Further"]
-"""A guidance run: ``(x, level, predictions) -> x0``."""
+Combine = Callable[["Tensor", Level, Predictions], Any]
+"""A guidance run: ``(x, level, predictions) -> x0``, or the ``Further`` questions that lead there."""
 
 
 class Denoiser(Protocol):
@@ -100,7 +100,7 @@ class Guidance(Protocol):
     A branch is a condition's name, or a ``Perturbed``: a prediction of the network with something inside it changed.
     """
 
-    def branches(self, level: Level) -> tuple[Branch, ...]:
+    def branches(self, level: Level) -> tuple[Any, ...]:
         """The predictions needed at this level; each costs one network evaluation."""
         ...
 

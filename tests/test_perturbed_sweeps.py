@@ -14,7 +14,6 @@ from sigmabench.eval.backends.changed import perturbed
 from sigmabench.eval.backends.embedded import Embedded
 from sigmabench.eval.backends.embedded_model import EmbeddedModel
 from sigmabench.eval.backends.mixture import GaussianMixture
-from sigmabench.plugins.prediction import Prediction
 from sigmabench.eval.branches import networks
 from sigmabench.eval.cells import Cell, branches, levels, plan, samples
 from sigmabench.eval.embedded.generator import SCHEDULERS, UNET, Generator, folder_of
@@ -22,6 +21,7 @@ from sigmabench.eval.engine import Job, counted, generate
 from sigmabench.eval.errors import UsageError
 from sigmabench.eval.runner import Runner, load_plan
 from sigmabench.eval.sweep import Sweep
+from sigmabench.plugins.prediction import Prediction
 from sigmabench.plugins.registry import build, catalogue, describe
 from sigmabench.samplers import Euler, Level
 from sigmabench.samplers.guidance import CFG, PAG, SAG, SLG, Autoguidance, Interval, NegativePrompt
