@@ -27,19 +27,23 @@ class Interval:
     guidance: Guidance = setting(CFG(), kind="guidance", help="what to apply inside")
     sigma_lo: float = setting(0.28, low=0.0, help="none at and below this sigma/alpha")
     sigma_hi: float = setting(5.42, low=0.0, help="none above this sigma/alpha")
-    outside: Guidance = setting(CFG(1.0), kind="guidance", help="what to apply outside; cfg(1) is none")
+    outside: Guidance | None = setting(None, kind="guidance", help="what to apply outside; default: none")
     aliases: ClassVar[tuple[str, ...]] = ("limited_interval",)
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
-        return (self.guidance if self._inside(level) else self.outside).branches(level)
+        return (self.guidance if self._inside(level) else self._other).branches(level)
 
     def start(self) -> Combine:
-        inside, outside = self.guidance.start(), self.outside.start()
+        inside, outside = self.guidance.start(), self._other.start()
 
         def limited(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
             return (inside if self._inside(level) else outside)(x, level, predictions)
 
         return limited
+
+    @property
+    def _other(self) -> Guidance:
+        return self.outside or CFG(1.0)
 
     def _inside(self, level: Level) -> bool:
         return self.sigma_lo < level.ve_sigma <= self.sigma_hi
