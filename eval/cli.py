@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +46,9 @@ def sweep(
     batch_size: Annotated[int | None, typer.Option(help="Images generated together.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, mps.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, float16.")] = None,
+    workers: Annotated[
+        str, typer.Option(help="A number of processes, 'ray(count=8)' or 'slurm(count=8, partition=gpu)'.")
+    ] = "",
 ) -> None:
     """Run a sweep and write its report. Options may be repeated; they replace the file's fields.
 
@@ -58,7 +62,19 @@ def sweep(
     }  # fmt: skip
     from .sweep import load_sweep
 
-    _sweep(load_sweep(file, {name: value for name, value in fields.items() if value not in (None, [])}), out)
+    given = {name: value for name, value in fields.items() if value not in (None, [])}
+    _sweep(load_sweep(file, given), out, workers)
+
+
+@app.command()
+def join(folder: Annotated[Path, typer.Argument(help="Folder of a run that `sweep` has started.")]) -> None:
+    """Help with a run until nothing is left to do, from any machine that sees its folder.
+
+    Start as many as there are machines or GPUs; none needs to know of the others, and any may be killed.
+    """
+    from .workers import join as join_run
+
+    join_run(str(folder))
 
 
 @app.command()
@@ -144,22 +160,25 @@ def main() -> None:
         sys.exit(2)
 
 
-def _sweep(checked: Any, out: Path) -> None:
+def _sweep(checked: Any, out: Path, workers: str = "") -> None:
     from .progress import bar
     from .runner import Runner
     from .store import Store
     from .until import deciding_metric, undecided
+    from .workers import launcher, run_with
 
+    started = launcher(workers) if workers else None
     runner = Runner(checked, out)
+    make = partial(run_with, started, runner) if started else runner.extend
     if checked.until:
         deciding_metric(runner.plan)
     try:
         with bar(checked.images * len(runner.plan.runnable)) as progress:
-            outcome = runner.run(progress)
+            outcome = make(runner.plan.runnable, checked.images, progress)
         for images, cells in undecided(runner.plan, Store(out)):
             typer.echo(f"{len(cells)} cells may be the best: on to {images} images each", err=True)
             with bar(images * len(cells)) as progress:
-                more = runner.extend(cells, images, progress)
+                more = make(cells, images, progress)
             outcome.made, outcome.failed = outcome.made + more.made, {**outcome.failed, **more.failed}
     except KeyboardInterrupt:
         typer.echo("Interrupted. What was finished is kept; the same command goes on from there.", err=True)

@@ -1,7 +1,7 @@
 """Running a sweep: check everything, make what the store lacks, record failures and go on.
 
 Whatever ends a run, a later one with the same folder continues it: finished shards are kept, and an image depends
-on its cell and index alone.
+on its cell and index alone. Several runs may work on one folder at the same time: each shard is claimed first.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import yaml
 from ..plugins.registry import build
 from .branches import networks
 from .cells import Cell, Planned, branches, plan, samples
+from .claims import Claims
 from .engine import Job, counted, generate
 from .errors import UsageError
 from .images import PREVIEW, PREVIEWS, preview, write_images
@@ -32,6 +34,8 @@ from .sweep import Sweep, metric_instances
 
 SHARD = 250  # images between two writes: what a killed run loses at most, per cell
 PLAN = "plan.json"
+GOAL = "goal.json"
+POLL = 0.5  # seconds between two looks at shards that others are making
 
 Progress = Callable[[int, Cell], None]
 """Called with the number of images that are newly done and their cell."""
@@ -78,26 +82,75 @@ class Runner:
 
     def run(self, progress: Progress) -> Outcome:
         """Make every missing shard; returns instead of raising when single cells fail."""
-        save_plan(Store(self.folder).root, self.plan)
         return self.extend(self.plan.runnable, self.sweep.images, progress)
 
     def extend(self, cells: Sequence[Planned], images: int, progress: Progress) -> Outcome:
-        """Bring these cells to so many images; what they have is kept."""
-        store, outcome = Store(self.folder), Outcome()
-        names = frozenset(observer.name for observer in self.observers)
+        """Bring these cells to so many images; what they have is kept, and what others are making is waited for."""
+        return self._work(self.begin(cells, images), cells, images, progress)
+
+    def join(self, progress: Progress) -> Outcome:
+        """Help with what another process has begun in the folder; cells that failed there are left."""
+        goal = _read_goal(self.folder)
+        cells = [planned for planned in self.plan.runnable if planned.cell.key in goal["cells"]]
+        return self._work(Store(self.folder), cells, goal["images"], progress)
+
+    def begin(self, cells: Sequence[Planned], images: int) -> Store:
+        """Write down what is to be made, so that others can join; what failed in an earlier run is tried again."""
+        store = Store(self.folder)
+        store.tidy()
+        save_plan(store.root, self.plan)
+        goal = {"images": images, "cells": [planned.cell.key for planned in cells]}
+        write_atomic(store.root / GOAL, json.dumps(goal).encode())
         for planned in cells:
-            gaps = store.missing(planned.cell, images, SHARD, names)
-            kept = images - sum(stop - start for start, stop in gaps)
+            store.forgive(planned.cell)
+        return store
+
+    def have(self, store: Store, cell: Cell, images: int) -> int:
+        """How many of the cell's first images are there with all observations."""
+        return images - sum(stop - start for start, stop in self._gaps(store, cell, images))
+
+    def _work(self, store: Store, cells: Sequence[Planned], images: int, progress: Progress) -> Outcome:
+        outcome = Outcome()
+        for planned in cells:
+            kept = self.have(store, planned.cell, images)
             outcome.kept += kept
             progress(kept, planned.cell)
+        with Claims(store.root / "claims") as claims:
+            todo = cells
+            while todo := [p for p in todo if not self._finish(store, claims, p, images, outcome, progress)]:
+                time.sleep(POLL)
+        reasons = {planned.cell.key: store.failure(planned.cell) for planned in cells}
+        outcome.failed = {**{key: reason for key, reason in reasons.items() if reason}, **outcome.failed}
+        return outcome
+
+    def _finish(
+        self, store: Store, claims: Claims, planned: Planned, images: int, outcome: Outcome, progress: Progress
+    ) -> bool:
+        """Make the cell's missing shards as far as they can be claimed; whether nothing is left to wait for."""
+        for start, stop in self._gaps(store, planned.cell, images):
+            if store.failure(planned.cell):
+                return True
+            name = f"{planned.cell.key}-{start:07d}-{stop:07d}"
+            if not claims.take(name):
+                continue
             try:
-                for start, stop in gaps:
+                if not store.has(planned.cell, start, stop, self._names()):  # published before the claim was ours
                     self._make(store, planned, start, stop, progress)
                     outcome.made += stop - start
             except Exception as error:
                 outcome.failed[planned.cell.key] = reason = f"{type(error).__name__}: {error}"
-                store.fail(planned.cell, reason)
-        return outcome
+                with suppress(OSError):  # a full disk is one of the reasons
+                    store.fail(planned.cell, reason)
+                return True
+            finally:
+                claims.release(name)
+        return not self._gaps(store, planned.cell, images)
+
+    def _gaps(self, store: Store, cell: Cell, images: int) -> list[tuple[int, int]]:
+        return store.missing(cell, images, SHARD, self._names())
+
+    def _names(self) -> frozenset[str]:
+        return frozenset(observer.name for observer in self.observers)
 
     def _make(self, store: Store, planned: Planned, start: int, stop: int, progress: Progress) -> None:
         model = self._load(planned.backend)
@@ -179,6 +232,13 @@ def load_plan(folder: Path) -> Plan:
             f"{folder} holds no readable run ({error}); `sigmabench sweep --out {folder}` makes one"
         ) from error
     return Plan(sweep, sweep.prompts, cells)
+
+
+def _read_goal(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / GOAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder} holds no run to join ({error}); `sigmabench sweep` starts one") from error
 
 
 def _cell(fields: dict[str, Any]) -> Cell:

@@ -15,7 +15,10 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from .errors import UsageError
 from .protocols import Observations
 
 SHARD = re.compile(r"(\d{7,})-(\d{7,})\.safetensors")
+LITTER = 3600.0  # seconds after which an unfinished file is one that its writer did not live to finish
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -78,6 +82,10 @@ class Store:
             position = shard.stop
         return gaps + _cut(position, images, size)
 
+    def has(self, cell: Cell, start: int, stop: int, names: frozenset[str]) -> bool:
+        """Whether an intact shard of exactly these images has all these observations."""
+        return names <= intact(self.folder(cell) / _name(start, stop))
+
     def put(self, cell: Cell, start: int, observations: Observations, metadata: Mapping[str, str]) -> None:
         """Publish the observations of the images from ``start`` on, in place of shards of the same images.
 
@@ -89,7 +97,7 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / "cell.json", json.dumps(dataclasses.asdict(cell), indent=1).encode())
         stop = start + len(next(iter(observations.values())))
-        path = folder / f"{start:07d}-{stop:07d}.safetensors"
+        path = folder / _name(start, stop)
         earlier = load_file(path) if intact(path) else {}
         arrays = {name: np.ascontiguousarray(array) for name, array in {**earlier, **observations}.items()}
         write_atomic(path, save(arrays, metadata={**metadata, "digest": _digest(arrays)}))
@@ -103,6 +111,17 @@ class Store:
         folder = self.folder(cell)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / "failed.json", json.dumps({"reason": reason}).encode())
+
+    def tidy(self) -> None:
+        """Remove what killed writers have left behind."""
+        for path in (self.root / "cells").glob("*/.*"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > LITTER:
+                    path.unlink()
+
+    def forgive(self, cell: Cell) -> None:
+        """Forget an earlier failure, so that the cell is tried again."""
+        (self.folder(cell) / "failed.json").unlink(missing_ok=True)
 
     def failure(self, cell: Cell) -> str:
         """The recorded reason, empty if there is none."""
@@ -148,7 +167,17 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def intact(path: Path) -> frozenset[str]:
-    """Names of the arrays of a shard whose digest is right; empty for a truncated or altered file."""
+    """Names of the arrays of a shard whose digest is right; empty for a missing, truncated or altered file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return frozenset()
+    return _intact(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=100_000)
+def _intact(path: Path, changed: int, size: int) -> frozenset[str]:
+    """Read once for each state of the file, which its size and the time of its last change stand for."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -170,6 +199,10 @@ def _digest(arrays: Mapping[str, Any]) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()
+
+
+def _name(start: int, stop: int) -> str:
+    return f"{start:07d}-{stop:07d}.safetensors"
 
 
 def _cut(start: int, stop: int, size: int) -> list[tuple[int, int]]:

@@ -94,6 +94,18 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path, monkey
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path):
+    store = filled(tmp_path, (0, 50))
+    old, young = (store.folder(CELL) / f".0000050-0000100-{name}.safetensors" for name in ("old", "young"))
+    old.write_bytes(b"half")
+    young.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    store.tidy()
+    assert not old.exists()
+    assert young.exists()
+    assert len(store.shards(CELL)) == 1
+
+
 def test_a_folder_that_is_a_file_is_refused_with_the_remedy(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(UsageError, match="choose another --out"):
