@@ -114,7 +114,7 @@ class Store:
 
     def tidy(self) -> None:
         """Remove what killed writers have left behind."""
-        for path in (self.root / "cells").glob("*/.*"):
+        for path in (*self.root.glob("cells/*/.*"), *self.root.glob("claims/*")):
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > LITTER:
                     path.unlink()

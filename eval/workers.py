@@ -4,8 +4,8 @@
     ray(count=8)                                        tasks of a Ray cluster: pip install 'sigmabench[ray]'
     slurm(count=8, partition=gpu, minutes=240)          jobs of a Slurm cluster: pip install 'sigmabench[slurm]'
 
-A launcher starts workers and looks after nothing else. What is done, claimed or failed stands in the run's folder, which
-all machines must see under the same path; a worker that dies loses the shard it was making, and another one makes it.
+A launcher starts workers and looks after nothing else. What is done, claimed or failed stands in the run's folder,
+which all machines must see under the same path. A worker that dies loses the shard it was making; another one makes it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Local:
             subprocess.Popen([sys.executable, "-m", "sigmabench", "join", str(folder)], env=environment)
             for environment in self._environments(device)
         ]
-        atexit.register(lambda: [worker.terminate() for worker in workers if worker.poll() is None])
+        for worker in workers:
+            atexit.register(worker.terminate)  # none goes on without the command that started it
         return lambda: sum(worker.poll() is None for worker in workers)
 
     def _environments(self, device: str) -> Iterator[dict[str, str]]:

@@ -52,10 +52,10 @@ def test_compare_answers_in_a_sentence(monkeypatch, capsys, tmp_path):
 
 def test_until_separated_says_how_many_go_on_and_keeps_its_budget(monkeypatch, capsys, tmp_path):
     arguments = [*SMALL, "--sampler", "euler", "--sampler", "heun", "--metric", "fd", "--out", str(tmp_path / "r")]
-    code, out, err = run(monkeypatch, capsys, *arguments, "--until", "separated", "--budget", "10")
+    code, _, err = run(monkeypatch, capsys, *arguments, "--until", "separated", "--budget", "10")
     assert code == 0
     assert "cells may be the best: on to 8 images each" in err
-    code, out, err = run(monkeypatch, capsys, *SMALL, "--until", "separated", "--budget", "10")
+    code, _, err = run(monkeypatch, capsys, *SMALL, "--until", "separated", "--budget", "10")
     assert (code, "needs a metric that says which images are better" in err) == (2, True)
 
 
