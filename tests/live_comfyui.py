@@ -92,7 +92,9 @@ class Live:
 
     def outcome(self, graph, client="test"):
         """The history of a finished workflow."""
-        prompt = self.post("/prompt", {"prompt": graph, "client_id": client})["prompt_id"]
+        queued = self.post("/prompt", {"prompt": graph, "client_id": client})
+        assert not queued["node_errors"], str(queued["node_errors"])[:2000]
+        prompt = queued["prompt_id"]
         while True:
             history = self.get(f"/history/{prompt}").get(prompt)
             if history:

@@ -5,10 +5,11 @@ Runs against the checkout that COMFYUI_DIR names, with the Python that COMFYUI_P
 
 import os
 import sys
+import time
 
 import numpy as np
 import pytest
-from live_comfyui import Graph, Live, relative
+from live_comfyui import Graph, HostError, Live, listen, relative
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("COMFYUI_DIR"),
@@ -33,22 +34,18 @@ def ours(live):
     return {name: info for name, info in live.get("/object_info").items() if name.startswith("Sigmabench")}
 
 
-def sampler(graph, name, **settings):
-    return graph.add(f"sampler_{name}", f"SigmabenchSampler_{name}", **settings)
+def ours_in(graph, live, kind, **given):
+    """One of our nodes, its other widgets at their defaults."""
+    info = live.get(f"/object_info/Sigmabench{kind}")[f"Sigmabench{kind}"]
+    inputs = {name: spec for group in info["input"].values() for name, spec in group.items()}
+    required = {name: default(inputs[name]) for name in info["input"]["required"] if name not in given}
+    return graph.add(kind, f"Sigmabench{kind}", **required, **{k: v for k, v in given.items() if k in inputs})
 
 
-def defaults(info, **connected):
-    """Every required widget at its default, sockets as given."""
-    given = {}
-    for name, spec in info["input"]["required"].items():
-        options = spec[1] if len(spec) > 1 else {}
-        if name in connected:
-            given[name] = connected[name]
-        elif "default" in options:
-            given[name] = options["default"]
-        else:
-            given[name] = spec[0][0] if isinstance(spec[0], list) else options["options"][0]
-    return given
+def default(spec):
+    """The value of a widget that nobody touched."""
+    options = spec[1] if len(spec) > 1 else {}
+    return options["default"] if "default" in options else choices(spec)[0]
 
 
 def zero_snr(graph, prediction="v_prediction"):
@@ -75,7 +72,7 @@ def kind_of_model(kind, **more):
 )
 def test_samplers_that_the_host_has_too_are_the_same(live, kind, name):
     graph = kind_of_model(kind, batch=2)
-    graph.sample("ours", sampler(graph, name))
+    graph.sample("ours", ours_in(graph, live, f"Sampler_{name}"))
     graph.sample("theirs", graph.add("theirs_sampler", "KSamplerSelect", sampler_name=name))
     found = live.run(graph)
     assert relative(found["ours"], found["theirs"]) < 2e-5
@@ -91,7 +88,7 @@ def test_the_dropdowns_list_every_sampler_and_spacing_and_give_the_same_as_the_n
         }
     graph = Graph("flow", batch=2)
     sigmas = graph.add("sigmas", "SigmabenchSigmas_trailing", model=graph.model, steps=4, denoise=1.0)
-    graph.sample("node", sampler(graph, "dpmpp_2m"), sigmas)
+    graph.sample("node", ours_in(graph, live, "Sampler_dpmpp_2m"), sigmas)
     graph.add("plain", "KSampler", model=graph.model, seed=3, steps=4, cfg=3.0, sampler_name="sigmabench_dpmpp_2m",
               scheduler="sigmabench_trailing", positive=["positive", 0], negative=["negative", 0],
               latent_image=["latent", 0], denoise=1.0)  # fmt: skip
@@ -113,7 +110,7 @@ def test_every_sampler_runs_and_draws_something_of_its_own_size(live, ours, kind
     sigmas = graph.add("sigmas", "SigmabenchSigmas_trailing", model=graph.model, steps=3, denoise=1.0)
     names = [name.removeprefix("SigmabenchSampler_") for name in ours if name.startswith("SigmabenchSampler_")]
     for name in names:
-        made = graph.add(f"sampler_{name}", f"SigmabenchSampler_{name}", **defaults(ours[f"SigmabenchSampler_{name}"]))
+        made = ours_in(graph, live, f"Sampler_{name}")
         graph.sample(name, made, sigmas, graph.cfg(1.0))
     graph.sample("theirs", sigmas=sigmas, guider=graph.cfg(1.0))
     found = live.run(graph)
@@ -127,34 +124,15 @@ def test_every_sampler_runs_and_draws_something_of_its_own_size(live, ours, kind
 
 
 def guided(graph, live, kind, **settings):
-    """The same method as a guider and as a patch on the model with KSampler's cfg."""
-    scale = settings.get("scale", 5.0)
-    info = {
-        name: live.get(f"/object_info/Sigmabench{name}_{kind}")[f"Sigmabench{name}_{kind}"]
-        for name in ("Guider", "Model")
-    }
+    """The same method as a guider and as a patch on the model with the scale as the host's cfg."""
     conds = {"positive": ["positive", 0], "negative": ["negative", 0], "empty": ["empty", 0], "middle": ["middle", 0]}
     graph.add("empty", "CLIPTextEncode", text="", clip=["loader", 1])
     graph.add("middle", "CLIPTextEncode", text="a fox", clip=["loader", 1])
+    scale = settings["scale"]
     given = {"model": graph.model, **conds, "guidance": graph.cfg(scale), **settings}
-    guider = graph.add(
-        "guider",
-        f"SigmabenchGuider_{kind}",
-        **{**defaults(info["Guider"], **given), **settings_in(info["Guider"], settings)},
-    )
-    patch = graph.add(
-        "patch",
-        f"SigmabenchModel_{kind}",
-        **{**defaults(info["Model"], **given), **settings_in(info["Model"], settings)},
-    )
-    by_patch = graph.add(
-        "by_patch", "CFGGuider", model=patch, positive=conds["positive"], negative=conds["negative"], cfg=scale
-    )
-    return guider, by_patch
-
-
-def settings_in(info, settings):
-    return {name: value for name, value in settings.items() if name in info["input"]["required"]}
+    guider, patch = (ours_in(graph, live, f"{family}_{kind}", **given) for family in ("Guider", "Model"))
+    two = {name: conds[name] for name in ("positive", "negative")}
+    return guider, graph.add("by_patch", "CFGGuider", model=patch, **two, cfg=scale)
 
 
 @pytest.mark.parametrize("kind", ["vp", "zsnr", "flow"])
@@ -165,7 +143,7 @@ def test_every_guidance_is_the_same_as_guider_and_as_patch_and_not_plain_cfg(liv
     names = [name.removeprefix("SigmabenchGuider_") for name in ours if name.startswith("SigmabenchGuider_")]
     for name in names:
         part = kind_of_model(kind, size=32)
-        guider, patch = guided(part, live, name, scale=6.0)
+        guider, patch = guided(part, live, name, scale=6.0, **({"low": 0.5} if name == "fresca" else {}))
         graph.update({f"{name}_{key}": value for key, value in renamed(part, name).items()})
         graph.sample(f"{name}_as_guider", sigmas=sigmas, guider=[f"{name}_{guider[0]}", 0])
         graph.sample(f"{name}_as_patch", sigmas=sigmas, guider=[f"{name}_{patch[0]}", 0])
@@ -223,3 +201,257 @@ def test_plain_cfg_equals_the_hosts(live, kind):
     assert relative(found["ours"], found["theirs"]) < 1e-5
     difference = relative(found["rescaled_ours"], found["rescaled_theirs"])
     assert difference < 1e-4 if kind == "vp" else difference > 1e-4  # the host takes flows for VP models
+
+
+def test_no_unconditional_pass_at_cfg_1_or_where_a_method_needs_none(live):
+    """Counted by time would be a guess; a negative that cannot be evaluated shows whether it is."""
+    graph = Graph("flow")
+    broken = graph.add("broken", "ConditioningSetTimestepRange", conditioning=["negative", 0], start=0.9, end=0.9)
+    graph.sample("plain", guider=graph.cfg(1.0))
+    given = {"model": graph.model, "positive": ["positive", 0], "negative": broken, "scale": 1.0}
+    for name in ("cfg", "rescaled_cfg", "tcfg"):
+        graph.sample(name, guider=ours_in(graph, live, f"Guider_{name}", **given))
+    found = live.run(graph)
+    assert all(relative(found[name], found["plain"]) < 1e-6 for name in ("cfg", "rescaled_cfg", "tcfg"))
+
+
+def test_an_interval_is_the_hosts_cfg_inside_and_none_outside(live):
+    graph = Graph("vp")
+    graph.add("interval", "SigmabenchGuider_interval", guidance=graph.cfg(5.0), sigma_lo=1.0, sigma_hi=1e6)
+    graph.sample("ours", guider=["interval", 0])
+    first, second = graph.add("split", "SplitSigmas", sigmas=graph.sigmas(), step=2)[0], "split"
+    start = graph.sample("start", sigmas=[first, 0], guider=graph.cfg(5.0))
+    none = graph.add("none", "DisableNoise")
+    graph.sample("theirs", sigmas=[second, 1], guider=graph.cfg(1.0), noise=none, latent=start)
+    found = live.run(graph)
+    assert relative(found["ours"], found["theirs"]) < 1e-5
+
+
+def test_perp_neg_equals_the_hosts(live):
+    graph = Graph("vp")
+    graph.add("empty", "CLIPTextEncode", text="", clip=["loader", 1])
+    conds = {"positive": ["positive", 0], "negative": ["negative", 0]}
+    graph.add(
+        "ours_guider",
+        "SigmabenchGuider_perp_neg",
+        model=graph.model,
+        **conds,
+        empty=["empty", 0],
+        scale=5.0,
+        negative_scale=0.7,
+    )
+    graph.add(
+        "their_guider",
+        "PerpNegGuider",
+        model=graph.model,
+        **conds,
+        empty_conditioning=["empty", 0],
+        cfg=5.0,
+        neg_scale=0.7,
+    )
+    graph.sample("ours", guider=["ours_guider", 0])
+    graph.sample("theirs", guider=["their_guider", 0])
+    found = live.run(graph)
+    assert relative(found["ours"], found["theirs"]) < 1e-4
+
+
+def test_areas_masks_and_other_packs_patches_keep_working(live):
+    """A conditioning area and a pre-CFG and a post-CFG patch of the host have the same effect around our CFG."""
+    graph = Graph("vp", size=96)
+    area = graph.add(
+        "area", "ConditioningSetArea", conditioning=["positive", 0], width=64, height=96, x=32, y=0, strength=1.0
+    )
+    both = graph.add("both", "ConditioningCombine", conditioning_1=["negative", 0], conditioning_2=area)
+    tcfg = graph.add("tcfg", "TCFG", model=graph.model)
+    norm = graph.add("norm", "CFGNorm", model=tcfg, strength=0.8)
+    conds = {"positive": both, "negative": ["negative", 0]}
+    graph.add("theirs_guider", "CFGGuider", model=norm, **conds, cfg=4.0)
+    graph.add("ours_guider", "SigmabenchGuider_cfg", model=norm, **conds, scale=4.0)
+    graph.sample("theirs", guider=["theirs_guider", 0])
+    graph.sample("ours", guider=["ours_guider", 0])
+    graph.sample("plain", guider=graph.cfg(4.0))
+    found = live.run(graph)
+    assert relative(found["ours"], found["theirs"]) < 1e-5
+    assert relative(found["ours"], found["plain"]) > 1e-3
+
+
+# --- the host's ways of sampling
+
+
+@pytest.mark.parametrize("kind", ["vp", "flow"])
+def test_what_a_mask_keeps_is_kept(live, kind):
+    graph = kind_of_model(kind)
+    graph.add("pixels", "EmptyImage", width=64, height=64, batch_size=1, color=0x336699)
+    graph.add("source", "VAEEncode", pixels=["pixels", 0], vae=["loader", 2])
+    graph.add("half", "SolidMask", value=1.0, width=32, height=64)
+    graph.add("whole", "SolidMask", value=0.0, width=64, height=64)
+    graph.add("mask", "MaskComposite", destination=["whole", 0], source=["half", 0], x=32, y=0, operation="add")
+    masked = graph.add("masked", "SetLatentNoiseMask", samples=["source", 0], mask=["mask", 0])
+    graph.add("kept", "SaveLatent", samples=["source", 0], filename_prefix="x")
+    names = ("euler", "heun", "dpmpp_2m", "euler_ancestral", "cfg_pp", "res_2m")
+    for name in names:
+        graph.sample(name, ours_in(graph, live, f"Sampler_{name}"), latent=masked)
+    graph.sample("theirs", latent=masked)
+    found = live.run(graph)
+    for name in names:
+        assert np.abs(found[name][..., :4] - found["kept"][..., :4]).max() < 1e-4, name
+        assert relative(found[name][..., 4:], found["kept"][..., 4:]) > 0.05, name
+    assert relative(found["euler"], found["theirs"]) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["vp", "flow"])
+def test_image_to_image_and_split_schedules(live, kind):
+    graph = kind_of_model(kind)
+    graph.add("pixels", "EmptyImage", width=64, height=64, batch_size=1, color=0x336699)
+    source = graph.add("source", "VAEEncode", pixels=["pixels", 0], vae=["loader", 2])
+    part = graph.add("part", "SigmabenchSigmas_linspace", model=graph.model, steps=3, denoise=0.5)
+    graph.sample("ours", ours_in(graph, live, "Sampler_euler"), part, latent=source)
+    graph.sample("theirs", sigmas=part, latent=source)
+    whole = graph.add("whole", "SigmabenchSigmas_linspace", model=graph.model, steps=6, denoise=1.0)
+    graph.add("split", "SplitSigmas", sigmas=whole, step=2)
+    start = graph.sample("start", ours_in(graph, live, "Sampler_euler"), ["split", 0])
+    graph.sample(
+        "in_two",
+        ours_in(graph, live, "Sampler_euler"),
+        ["split", 1],
+        noise=graph.add("none", "DisableNoise"),
+        latent=start,
+    )
+    graph.sample("in_one", ours_in(graph, live, "Sampler_euler"), whole)
+    found = live.run(graph)
+    assert relative(found["ours"], found["theirs"]) < 1e-5
+    assert relative(found["in_two"], found["in_one"]) < 1e-4
+
+
+def test_each_image_of_a_batch_can_be_made_alone(live):
+    batch, alone = Graph("flow", batch=3), Graph("flow", batch=1)
+    for graph, seed in ((batch, 40), (alone, 42)):
+        noise = graph.add("ours_noise", "SigmabenchNoise", noise_seed=seed)
+        graph.sample("image", ours_in(graph, live, "Sampler_euler_ancestral"), noise=noise)
+    found, single = live.run(batch)["image"], live.run(alone)["image"]
+    assert relative(found[2:], single) < 1e-4
+    assert relative(found[1:2], single) > 0.1
+
+
+# --- zero terminal SNR
+
+
+def test_zero_terminal_snr_from_end_to_end(live):
+    graph = Graph("vp", batch=2)
+    conds = {"positive": ["positive", 0], "negative": ["negative", 0]}
+    graph.add("all", "SigmabenchZeroSNR", model=graph.model, **conds, steps=5, scale=5.0, rescale=0.7)
+    graph.sample("node", ours_in(graph, live, "Sampler_euler"), ["all", 2], ["all", 1])
+    graph.add(
+        "plain",
+        "KSampler",
+        model=["all", 0],
+        seed=3,
+        steps=5,
+        cfg=5.0,
+        sampler_name="sigmabench_euler",
+        scheduler="sigmabench_trailing",
+        latent_image=["latent", 0],
+        denoise=1.0,
+        **conds,
+    )
+    graph.add("by_ksampler", "SaveLatent", samples=["plain", 0], filename_prefix="x")
+    zero_snr(graph)
+    graph.add("patch", "RescaleCFG", model=graph.model, multiplier=0.7)
+    sigmas = graph.add("trailing", "SigmabenchSigmas_trailing", model=graph.model, steps=5, denoise=1.0)
+    graph.add("their_guider", "CFGGuider", model=["patch", 0], **conds, cfg=5.0)
+    graph.sample("theirs", sigmas=sigmas, guider=["their_guider", 0])
+    found = live.run(graph)
+    assert np.array_equal(found["node"], found["by_ksampler"])
+    # the host starts at sigma 4518.8 in place of pure noise, which leaves 1 / 4518.8 of the noise in x0
+    assert relative(found["node"], found["theirs"]) < 1e-3
+
+
+# --- progress, cancelling, errors
+
+
+@pytest.mark.parametrize("name", ["euler", "heun", "exponential_runge_kutta", "restart"])
+def test_progress_and_previews_come_once_a_step(live, name):
+    graph = Graph("vp", size=32)
+    graph.sample("end", ours_in(graph, live, f"Sampler_{name}"), graph.sigmas(steps=5))
+    events = listen(live, graph)
+    progress = [data for kind, data in events if kind == "progress" and data["node"] == "run_end"]
+    assert progress[-1]["value"] == progress[-1]["max"] == 5
+    values = [data["value"] for data in progress]
+    assert values == sorted(set(values))  # newer hosts leave some out, none comes twice
+    assert any(kind == "preview" for kind, _ in events)
+
+
+def test_cancelling_stops_within_a_step(live):
+    graph = Graph("vp")
+    graph.sample("end", ours_in(graph, live, "Sampler_heun"), graph.sigmas(steps=400))
+    times = {}
+
+    def interrupt(event):
+        if event["type"] == "progress" and "asked" not in times:
+            times["asked"] = time.monotonic()
+            live.post("/interrupt", {})
+
+    events = listen(live, graph, interrupt)
+    assert events[-1][0] == "execution_interrupted"
+    assert events[-1][1]["node_id"] == "run_end"
+    assert time.monotonic() - times["asked"] < 5  # the rest would take a minute
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda g, live: {"sigmas": g.add("rising", "FlipSigmas", sigmas=g.sigmas())},
+            "sigmas: number 1 .* they must fall",
+        ),
+        (lambda g, live: {"sigmas": one_sigma(g)}, "sigmas: 1 given, at least 2 are needed"),
+        (
+            lambda g, live: {
+                "sampler": ours_in(g, live, "Sampler_cfg_pp"),
+                "guider": g.add("basic", "BasicGuider", model=g.model, conditioning=["positive", 0]),
+            },
+            "negative conditioning",
+        ),
+        (
+            lambda g, live: {"sampler": ours_in(g, live, "Sampler_restart", sampler=["host_sampler", 0])},
+            "sampler: sample_euler is not a Sigmabench sampler",
+        ),
+        (
+            lambda g, live: {
+                "sigmas": g.add(
+                    "k",
+                    "SigmabenchSigmas_karras",
+                    model=g.model,
+                    steps=4,
+                    denoise=1.0,
+                    rho=7.0,
+                    sigma_min=20.0,
+                    sigma_max=1.0,
+                )
+            },
+            "sigma_min = 20 must be below sigma_max = 1",
+        ),
+        (lambda g, live: {"guider": zero_snr(g, "eps").cfg(), "sigmas": g.sigmas()}, "set sampling to v_prediction"),
+    ],
+    ids=["rising", "one", "no negative", "a stranger's sampler", "ends", "eps at zero SNR"],
+)
+def test_bad_input_is_said_in_the_hosts_error_dialog(live, spoil, message):
+    graph = Graph("vp")
+    graph.sample("end", **{"sampler": ours_in(graph, live, "Sampler_euler"), **spoil(graph, live)})
+    with pytest.raises(HostError, match=message):
+        live.run(graph)
+
+
+def one_sigma(graph):
+    graph.add("split", "SplitSigmas", sigmas=graph.sigmas(), step=4)
+    return ["split", 1]
+
+
+# --- the pack in the host
+
+
+def test_every_node_has_a_help_page_and_none_failed_to_load(live, ours):
+    assert "IMPORT FAILED" not in live.log.read_text()
+    for name in ours:
+        page = live.get(f"/extensions/sigmabench/docs/{name}.md")
+        assert page.startswith("# "), name
