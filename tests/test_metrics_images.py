@@ -8,12 +8,24 @@ from PIL import Image
 from sigmabench.eval.embedded import features as embedded_features
 from sigmabench.eval.embedded.imagetext import MODEL_CFG, PREPROCESS_CFG
 from sigmabench.eval.embedded.weights_files import write_weights
-from sigmabench.eval.metrics import ClassAgreement, ClipScore, Contrast, Diversity, Luminance
+from sigmabench.eval.metrics import ClassAgreement, ClipScore, Contrast, Diversity, FrechetDistance, Luminance
 from sigmabench.eval.metrics.agreement import JUDGE, REQUESTED, RequestedObserver, requested_class, wilson
-from sigmabench.eval.metrics.brightness import LumaObserver
 from sigmabench.eval.metrics.clip_score import CosineObserver
 from sigmabench.eval.metrics.diversity import PROMPT, PromptObserver
-from sigmabench.eval.metrics.features import CifarnetFeatures, load_extractor
+from sigmabench.eval.metrics.features import SPACES, CifarnetFeatures, Space, load_extractor, stem
+from sigmabench.eval.metrics.observations import find
+from sigmabench.eval.metrics.pixels import (
+    COLOUR,
+    LUMA,
+    SHARPNESS,
+    Clipping,
+    Colourfulness,
+    PixelObserver,
+    Sharpness,
+    colour_statistics,
+    luma_statistics,
+    sharpness,
+)
 from sigmabench.eval.metrics.resize import resized
 from sigmabench.eval.metrics.towers import load_towers, slug, split
 
@@ -32,7 +44,7 @@ def test_luminance_of_pure_colours_is_rec_601():
     for channel in range(3):
         images[channel, channel] = 255
     images[3] = 255
-    values = LumaObserver()(images, [""] * 5)
+    values = PixelObserver(LUMA, luma_statistics)(images, [""] * 5)
     np.testing.assert_allclose(values[:, 0], [0.299, 0.587, 0.114, 1, 0], atol=1e-7)
     np.testing.assert_allclose(values[:, 1], 0, atol=1e-7)
 
@@ -40,7 +52,7 @@ def test_luminance_of_pure_colours_is_rec_601():
 def test_contrast_of_half_black_half_white_is_a_half_and_errors_are_of_the_mean():
     images = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
     images[0, :, :2] = 255
-    shards = [{"luma/rec601": LumaObserver()(images, ["", ""])}]
+    shards = [{"luma/rec601": PixelObserver(LUMA, luma_statistics)(images, ["", ""])}]
     assert Contrast().evaluate(shards).value == pytest.approx(0.25)
     value = Luminance().evaluate(shards)
     assert value.value == pytest.approx(0.25)
@@ -48,13 +60,38 @@ def test_contrast_of_half_black_half_white_is_a_half_and_errors_are_of_the_mean(
     np.testing.assert_allclose(value.influence, [0.25, -0.25])
 
 
+def test_sharpness_is_the_variance_of_the_laplacian():
+    from scipy.ndimage import laplace
+
+    images = noise(3, 12)
+    luma = images.numpy().astype(np.float64).transpose(0, 2, 3, 1) @ (0.299, 0.587, 0.114)
+    expected = [laplace(y)[1:-1, 1:-1].var() for y in luma]
+    observer = PixelObserver(SHARPNESS, sharpness)
+    np.testing.assert_allclose(observer(images, [""] * 3)[:, 0], expected, rtol=1e-5)
+    flat = torch.full((2, 3, 8, 8), 77, dtype=torch.uint8)
+    assert Sharpness().evaluate([{SHARPNESS: observer(flat, ["", ""])}]).value == pytest.approx(0, abs=1e-12)
+
+
+def test_colourfulness_and_clipping_have_their_known_values():
+    grey, red = torch.full((1, 3, 4, 4), 90, dtype=torch.uint8), torch.zeros((1, 3, 4, 4), dtype=torch.uint8)
+    red[:, 0] = 255
+    half = grey.clone()
+    half[:, :, :2] = torch.tensor([200, 100, 50], dtype=torch.uint8).view(3, 1, 1)
+    found = PixelObserver(COLOUR, colour_statistics)(torch.cat([grey, red, half]), [""] * 3)
+    rg, yb = 100 / 2, (150 - 50) / 2  # half the pixels have rg = yb = 100, the others 0
+    expected = np.hypot(rg, yb) + 0.3 * np.hypot(50, 50)
+    np.testing.assert_allclose(found, [[0, 0], [0.3 * np.hypot(255, 127.5), 1], [expected, 0]], rtol=1e-6)
+    assert Colourfulness().evaluate([{COLOUR: found}]).value == pytest.approx(found[:, 0].mean())
+    assert Clipping().evaluate([{COLOUR: found}]).value == pytest.approx(1 / 3)
+
+
 def test_only_uint8_images_with_one_prompt_each_are_looked_at():
     with pytest.raises(TypeError, match=r"images are torch.float32: must be torch.uint8"):
-        LumaObserver()(torch.zeros(1, 3, 4, 4), [""])
+        PixelObserver(LUMA, luma_statistics)(torch.zeros(1, 3, 4, 4), [""])
     with pytest.raises(ValueError, match=r"shape \(1, 4, 4, 3\): must be \(B, 3, H, W\)"):
-        LumaObserver()(torch.zeros(1, 4, 4, 3, dtype=torch.uint8), [""])
+        PixelObserver(LUMA, luma_statistics)(torch.zeros(1, 4, 4, 3, dtype=torch.uint8), [""])
     with pytest.raises(ValueError, match="2 images came with 1 prompts"):
-        LumaObserver()(noise(2), [""])
+        PixelObserver(LUMA, luma_statistics)(noise(2), [""])
 
 
 # diversity
@@ -172,7 +209,10 @@ def test_the_resizer_is_that_of_pil_and_clean_fid():
 
 
 def test_an_unknown_extractor_lists_the_legal_ones():
-    with pytest.raises(ValueError, match="extractor = 'dino': must be one of 'cifarnet', 'inception', 'clip'"):
+    with pytest.raises(
+        ValueError,
+        match=r"features = 'dino': must be one of embedded, inception, open_clip:<model> \(embedded\), dinov2",
+    ):
         load_extractor("dino")
 
 
@@ -219,7 +259,7 @@ def test_inception_features_are_those_of_clean_fid(monkeypatch, tmp_path):
 
 def test_missing_inception_weights_say_where_to_put_them(monkeypatch, tmp_path):
     monkeypatch.setenv("SIGMABENCH_INCEPTION", str(tmp_path / "none.pt"))
-    with pytest.raises(FileNotFoundError, match=r"none.pt. Put inception-2015-12-05.pt there .* extractor='cifarnet'"):
+    with pytest.raises(FileNotFoundError, match=r"none.pt. Put inception-2015-12-05.pt there .* features='embedded'"):
         load_extractor("inception")
 
 
@@ -326,3 +366,70 @@ def test_models_without_weights_are_refused_and_slugs_need_no_loading():
     assert slug("ViT-B-32//home/me/weights.v2.pt") == "clip-ViT-B-32-weights.v2"
     assert slug("local-dir:/home/me/my_clip") == "clip-my-clip"
     assert slug("hf-hub:owner/name") == "clip-hf-hub-owner-name"
+
+
+# DINOv2, and spaces by name
+
+
+@pytest.fixture(scope="module")
+def dinov2(tmp_path_factory):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.Dinov2Config(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=224, patch_size=56
+    )
+    folder = tmp_path_factory.mktemp("models") / "dinov2-tiny"
+    transformers.Dinov2Model(config).save_pretrained(folder)
+    return folder
+
+
+def test_dinov2_features_are_the_class_tokens_of_its_own_preprocessing(dinov2):
+    from torchvision import transforms as T
+    from transformers import Dinov2Model
+
+    prepare = T.Compose([
+        T.Resize((224, 224), T.InterpolationMode.BICUBIC), T.ToTensor(),
+        T.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ])  # fmt: skip
+    images = noise(5, 40)
+    pixels = torch.stack([prepare(Image.fromarray(i.permute(1, 2, 0).numpy())) for i in images])
+    with torch.no_grad():
+        output = Dinov2Model.from_pretrained(dinov2).eval()(pixel_values=pixels)
+    expected = output.last_hidden_state[:, 0].numpy()
+    observer = load_extractor(f"dinov2:{dinov2}")
+    got = observer(images, [""] * 5)
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+    np.testing.assert_allclose(observer(images[3:4], [""]), got[3:4], atol=1e-5)
+    assert observer.name.startswith("features/dinov2-tiny-")
+    value = FrechetDistance(features=f"dinov2:{dinov2}", reference="x")
+    assert find([{observer.name: got}], stem(value.features)) == observer.name
+
+
+def test_a_missing_dinov2_says_what_to_name(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"cannot load DINOv2 from .*name a folder with config.json"):
+        load_extractor(f"dinov2:{tmp_path / 'empty'}")
+
+
+def test_a_folder_of_open_clip_is_a_feature_space(untrained):
+    folder = untrained.removeprefix("local-dir:")
+    images = noise(3)
+    named, plain = load_extractor(f"open_clip:{untrained}"), load_extractor(f"open_clip:{folder}")
+    np.testing.assert_array_equal(named(images, [""] * 3), plain(images, [""] * 3))
+    assert named.name == plain.name
+    np.testing.assert_allclose(np.linalg.norm(named(images, [""] * 3), axis=1), 1, rtol=1e-6)
+    assert stem(f"open_clip:{folder}") in named.name
+
+
+def test_a_package_adds_a_feature_space(monkeypatch):
+    class Mine:
+        name = "features/mine-00000000"
+
+        def __call__(self, images, prompts):
+            return images.float().mean(dim=(2, 3)).numpy()
+
+    monkeypatch.setitem(SPACES, "mine", Space(lambda model, device: Mine(), lambda model: "mine"))
+    assert load_extractor("mine").name == "features/mine-00000000"
+    assert stem("mine") == "features/mine"
+    with pytest.raises(ValueError, match="mine has one model only"):
+        load_extractor("mine:large")

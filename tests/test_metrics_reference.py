@@ -56,7 +56,7 @@ def features_of(folder):
 
 
 def test_a_folder_of_images_gives_its_moments_and_rows(means, folder):
-    ref, expected = load_reference(str(folder), NAME, "cifarnet"), features_of(folder)
+    ref, expected = load_reference(str(folder), NAME, "embedded"), features_of(folder)
     np.testing.assert_allclose(ref.mean, expected.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(ref.cov, np.cov(expected.T), rtol=1e-5)
     np.testing.assert_allclose(ref.features(), expected, rtol=1e-6)
@@ -65,21 +65,21 @@ def test_a_folder_of_images_gives_its_moments_and_rows(means, folder):
 
 
 def test_a_folder_is_cached_by_its_content_alone(means, folder, tmp_path):
-    first = load_reference(str(folder), NAME, "cifarnet")
+    first = load_reference(str(folder), NAME, "embedded")
     calls = means.calls
     load_reference.cache_clear()
     moved = folder.rename(tmp_path / "moved")
-    assert load_reference(str(moved), NAME, "cifarnet").id == first.id
+    assert load_reference(str(moved), NAME, "embedded").id == first.id
     assert means.calls == calls
     Image.new("RGB", (16, 16)).save(moved / "00.png")
     load_reference.cache_clear()
-    assert load_reference(str(moved), NAME, "cifarnet").id != first.id
+    assert load_reference(str(moved), NAME, "embedded").id != first.id
     assert means.calls > calls
 
 
 def test_at_most_so_many_evenly_spaced_rows_are_kept(means, folder, monkeypatch):
     monkeypatch.setattr(folder_module, "KEPT", 3)
-    ref = load_reference(str(folder), NAME, "cifarnet")
+    ref = load_reference(str(folder), NAME, "embedded")
     np.testing.assert_allclose(ref.features(), features_of(folder)[[0, 11, 22]], rtol=1e-6)
     assert ref.n == 23
 
@@ -87,34 +87,34 @@ def test_at_most_so_many_evenly_spaced_rows_are_kept(means, folder, monkeypatch)
 def test_an_npz_gives_its_moments(tmp_path):
     x = np.random.default_rng(1).standard_normal((50, 4))
     np.savez(tmp_path / "a.npz", mu=x.mean(axis=0), sigma=np.cov(x.T), n=50, extractor="cifarnet-00000000")
-    ref = load_reference(str(tmp_path / "a.npz"), NAME, "cifarnet")
+    ref = load_reference(str(tmp_path / "a.npz"), NAME, "embedded")
     np.testing.assert_array_equal(ref.cov, np.cov(x.T))
     assert ref.n == 50
     with pytest.raises(ValueError, match="was made with 'cifarnet-00000000', the images with 'features/other"):
-        load_reference(str(tmp_path / "a.npz"), "features/other-11111111/x", "cifarnet")
+        load_reference(str(tmp_path / "a.npz"), "features/other-11111111/x", "embedded")
 
 
 def test_a_pickle_in_an_npz_is_never_loaded(tmp_path):
     np.savez(tmp_path / "b.npz", mu=np.array([{}], dtype=object), sigma=np.eye(1))
     with pytest.raises(ValueError, match="allow_pickle"):
-        load_reference(str(tmp_path / "b.npz"), NAME, "cifarnet")
+        load_reference(str(tmp_path / "b.npz"), NAME, "embedded")
 
 
 def test_what_cannot_be_a_reference_is_refused_by_name(means, folder, tmp_path):
     with pytest.raises(
         FileNotFoundError, match="'/no/such' does not exist: must be 'embedded', 'embedded-test', a folder"
     ):
-        load_reference("/no/such", NAME, "cifarnet")
+        load_reference("/no/such", NAME, "embedded")
     np.savez(tmp_path / "c.npz", mean=np.zeros(3))
     with pytest.raises(ValueError, match=r"c.npz has mean: must have mu \(d,\) and sigma"):
-        load_reference(str(tmp_path / "c.npz"), NAME, "cifarnet")
+        load_reference(str(tmp_path / "c.npz"), NAME, "embedded")
     (tmp_path / "one").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "one" / "1.png")
     with pytest.raises(ValueError, match=r"one has 1 images .* at least 2"):
-        load_reference(str(tmp_path / "one"), NAME, "cifarnet")
+        load_reference(str(tmp_path / "one"), NAME, "embedded")
     (folder / "broken.jpg").write_bytes(b"not an image")
     with pytest.raises(ValueError, match=r"broken.jpg cannot be read .* repair or remove it"):
-        load_reference(str(folder), NAME, "cifarnet")
+        load_reference(str(folder), NAME, "embedded")
 
 
 def test_embedded_statistics_of_other_weights_are_refused(monkeypatch, tmp_path):
@@ -125,16 +125,16 @@ def test_embedded_statistics_of_other_weights_are_refused(monkeypatch, tmp_path)
     save_file(arrays, tmp_path / "reference" / "train.safetensors", metadata=metadata)
     monkeypatch.setattr("sigmabench.eval.embedded.weights_files.WEIGHTS", tmp_path)
     load_reference.cache_clear()
-    ref = load_reference("embedded", "features/cifarnet-3f2a91bc/bicubic-aa", "cifarnet")
+    ref = load_reference("embedded", "features/cifarnet-3f2a91bc/bicubic-aa", "embedded")
     np.testing.assert_array_equal(ref.cov, np.cov(x.T))
     assert ref.n == 30
     assert ref.features().shape == (7, 4)
     with pytest.raises(
         ValueError, match="has features of cifarnet-3f2a91bc, the images those of 'features/cifarnet-00"
     ):
-        load_reference("embedded", NAME, "cifarnet")
+        load_reference("embedded", NAME, "embedded")
     with pytest.raises(FileNotFoundError, match=r"test.safetensors is missing; reinstall"):
-        load_reference("embedded-test", NAME, "cifarnet")
+        load_reference("embedded-test", NAME, "embedded")
     load_reference.cache_clear()
 
 
@@ -142,7 +142,7 @@ def test_a_folder_is_not_compared_with_observations_of_other_weights(means, fold
     with pytest.raises(
         ValueError, match="observed as 'features/cifarnet-11111111/bicubic-aa', but the extractor is now"
     ):
-        load_reference(str(folder), "features/cifarnet-11111111/bicubic-aa", "cifarnet")
+        load_reference(str(folder), "features/cifarnet-11111111/bicubic-aa", "embedded")
 
 
 def test_fid_without_a_reference_says_what_to_give():

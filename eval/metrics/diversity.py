@@ -19,7 +19,7 @@ import numpy as np
 
 from ...samplers.settings import setting, settings
 from .estimate import estimate
-from .features import EXTRACTORS, load_extractor, stem
+from .features import load_extractor, stem
 from .observations import check_pixels, find, rows
 from .towers import EMBEDDED
 
@@ -50,14 +50,13 @@ class Diversity:
     higher_is_better: ClassVar[bool | None] = True
     minimum: ClassVar[int] = LEAST
 
-    extractor: str = setting("cifarnet", choices=EXTRACTORS, help="the feature space")
-    model: str = setting(EMBEDDED, help="image-text model of extractor clip, such as ViT-B-32/laion2b_s34b_b79k")
+    features: str = setting(EMBEDDED, help="embedded, inception, open_clip:<name or folder>, dinov2:<name or folder>")
 
     def observers(self, device: str) -> Sequence[Observer]:
-        return [load_extractor(self.extractor, self.model, device), PromptObserver()]
+        return [load_extractor(self.features, device), PromptObserver()]
 
     def evaluate(self, shards: Iterable[Observations]) -> Value:
-        name = find(shards, stem(self.extractor, self.model))
+        name = find(shards, stem(self.features))
         prompts = np.concatenate([np.asarray(shard[PROMPT]) for shard in shards])
         _, group, sizes = np.unique(prompts, return_inverse=True, return_counts=True)
         used = sizes[group] >= LEAST

@@ -1,18 +1,19 @@
 """The spaces in which sets of images are compared, by name.
 
-Each has a name:
+    embedded            this package's own classifier, 256 channel means, 32x32 (arXiv:2404.00498 is its model)
+    inception           clean-fid's Inception, 2048 numbers, 299x299: the only one whose Frechet distance is called FID
+    open_clip:<model>   image embeddings of an image-text model: a folder, or a name as for the metric clip_score
+    dinov2:<model>      class tokens of DINOv2, 224x224: a folder, or a name on the Hugging Face hub
 
-    cifarnet    this package's own classifier, 256 channel means, 32x32 (arXiv:2404.00498 is its model)
-    inception   clean-fid's Inception, 2048 numbers, 299x299: the only one whose Frechet distance is called FID
-    clip        image embedding of the image-text model named by ``model``
+A package adds a space of its own with ``SPACES["name"] = Space(load, stem)``, in the module that registers its metrics.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .observations import check_pixels
 from .precision import full_precision
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..protocols import Observer
-
-EXTRACTORS = ("cifarnet", "inception", "clip")
 
 
 class CifarnetFeatures:
@@ -57,24 +56,65 @@ class ClipFeatures:
         return self.towers.embed_images(images).float().cpu().numpy()
 
 
+class Space(NamedTuple):
+    """How a feature space is loaded and named."""
+
+    load: Callable[[str, str], Observer]
+    """From what follows the colon in its name, and the device."""
+    stem: Callable[[str], str]
+    """What its observations are called before the hash of the weights, known without them."""
+    model: str = ""
+    """What stands after the colon if nothing is said."""
+
+
+def _inception(model: str, device: str) -> Observer:
+    from .inception import InceptionFeatures
+
+    return InceptionFeatures(device)
+
+
+def _dinov2(model: str, device: str) -> Observer:
+    from .dinov2 import Dinov2Features
+
+    return Dinov2Features(model, device)
+
+
+def _dinov2_slug(model: str) -> str:
+    from .dinov2 import slug as dinov2_slug
+
+    return dinov2_slug(model)
+
+
+SPACES = {
+    EMBEDDED: Space(lambda _, device: CifarnetFeatures(device), lambda _: "cifarnet"),
+    "inception": Space(_inception, lambda _: "inception"),
+    "open_clip": Space(ClipFeatures, slug, EMBEDDED),
+    "dinov2": Space(_dinov2, _dinov2_slug, "facebook/dinov2-large"),
+}
+
+
 @lru_cache(maxsize=4)
-def load_extractor(extractor: str, model: str = EMBEDDED, device: str = "cpu") -> Observer:
+def load_extractor(features: str, device: str = "cpu") -> Observer:
     """An observer of features; its name has the hash of its weights and its resizer.
 
     Raises:
-        ValueError, OSError: for an unknown extractor or missing weights, with the remedy.
+        ValueError, OSError: for an unknown space or missing weights, with the remedy.
     """
-    if extractor == "cifarnet":
-        return CifarnetFeatures(device)
-    if extractor == "inception":
-        from .inception import load_inception
-
-        return load_inception(device)
-    if extractor == "clip":
-        return ClipFeatures(model, device)
-    raise ValueError(f"extractor = {extractor!r}: must be one of {', '.join(map(repr, EXTRACTORS))}")
+    space, model = _find(features)
+    return space.load(model, device)
 
 
-def stem(extractor: str, model: str = EMBEDDED) -> str:
-    """What the names of an extractor's observations begin with, known without its weights."""
-    return f"features/{slug(model) if extractor == 'clip' else extractor}"
+def stem(features: str) -> str:
+    """What the names of a space's observations begin with, known without its weights."""
+    space, model = _find(features)
+    return f"features/{space.stem(model)}"
+
+
+def _find(features: str) -> tuple[Space, str]:
+    name, _, model = features.partition(":")
+    if name not in SPACES:
+        known = ", ".join(name + (f":<model> ({space.model})" if space.model else "") for name, space in SPACES.items())
+        raise ValueError(f"features = {features!r}: must be one of {known}")
+    if model and not SPACES[name].model:
+        raise ValueError(f"features = {features!r}: {name} has one model only; write {name!r}")
+    return SPACES[name], model or SPACES[name].model

@@ -22,7 +22,7 @@ KEPT = 10_000  # feature rows kept for kernel distances
 BATCH = 100
 
 
-def folder_statistics(folder: Path, observation: str, extractor: str, model: str, device: str, cache: Path) -> Path:
+def folder_statistics(folder: Path, observation: str, features: str, device: str, cache: Path) -> Path:
     """A safetensors file with mean, cov and features of all images below ``folder``, in the order of their paths.
 
     Raises:
@@ -37,16 +37,16 @@ def folder_statistics(folder: Path, observation: str, extractor: str, model: str
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     path = cache / "reference" / f"{digest.hexdigest()[:16]}.safetensors"
     if not path.is_file():
-        _compute(files, observation, extractor, model, device, path)
+        _compute(files, observation, features, device, path)
     return path
 
 
-def _compute(files: Sequence[Path], observation: str, extractor: str, model: str, device: str, path: Path) -> None:
+def _compute(files: Sequence[Path], observation: str, features: str, device: str, path: Path) -> None:
     from safetensors.numpy import save
 
     from .features import load_extractor
 
-    observer = load_extractor(extractor, model, device)
+    observer = load_extractor(features, device)
     if observer.name != observation:
         raise ValueError(
             f"the images were observed as {observation!r}, but the extractor is now {observer.name!r}; run the sweep "

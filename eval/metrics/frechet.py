@@ -14,7 +14,7 @@ import numpy as np
 
 from ...samplers.settings import setting, settings
 from .estimate import estimate
-from .features import EXTRACTORS, load_extractor, stem
+from .features import load_extractor, stem
 from .gaussian import Moments, distance, influence, transport
 from .libraries import LIBRARIES, cleanfid_distance, torchmetrics_distance
 from .observations import find, rows
@@ -37,19 +37,18 @@ class FrechetDistance:
     higher_is_better: ClassVar[bool | None] = False
     minimum: ClassVar[int] = 2
 
-    extractor: str = setting("cifarnet", choices=EXTRACTORS, help="the feature space")
+    features: str = setting(EMBEDDED, help="embedded, inception, open_clip:<name or folder>, dinov2:<name or folder>")
     reference: str = setting(EMBEDDED, help="embedded, embedded-test, a folder of images, or an .npz with mu and sigma")
-    model: str = setting(EMBEDDED, help="image-text model of extractor clip, such as ViT-B-32/laion2b_s34b_b79k")
     via: str = setting("sigmabench", choices=LIBRARIES, help="whose code computes the distance from the features")
 
     def observers(self, device: str) -> Sequence[Observer]:
-        observer = load_extractor(self.extractor, self.model, device)
-        load_reference(self.reference, observer.name, self.extractor, self.model, device)
+        observer = load_extractor(self.features, device)
+        load_reference(self.reference, observer.name, self.features, device)
         return [observer]
 
     def evaluate(self, shards: Iterable[Observations]) -> Value:
-        name = find(shards, stem(self.extractor, self.model))
-        reference = load_reference(self.reference, name, self.extractor, self.model)
+        name = find(shards, stem(self.features))
+        reference = load_reference(self.reference, name, self.features)
         return frechet(shards, name, reference, self.via)
 
 
@@ -65,8 +64,8 @@ class FID:
 
     def observers(self, device: str) -> Sequence[Observer]:
         self._check()
-        observer = load_extractor("inception", EMBEDDED, device)
-        load_reference(self.reference, observer.name, "inception", EMBEDDED, device)
+        observer = load_extractor("inception", device)
+        load_reference(self.reference, observer.name, "inception", device)
         return [observer]
 
     def evaluate(self, shards: Iterable[Observations]) -> Value:

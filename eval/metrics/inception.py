@@ -1,4 +1,4 @@
-"""Inception features exactly as clean-fid makes them: its resizer, its TorchScript network, 2048 numbers.
+"""Inception exactly as clean-fid runs it: its resizer, its TorchScript network; 2048 features or 1008 classes.
 
 The weights (inception-2015-12-05.pt, 95 MB) are not part of this package. They are looked for in
 
@@ -31,16 +31,15 @@ URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics
 TIMEOUT = 10.0  # seconds without a byte
 
 
-class InceptionFeatures:
-    """clean-fid's "clean" mode: PIL bicubic on float channels to 299x299, clamped; float32 (B, 2048)."""
+class Inception:
+    """The network, and images as it wants them: clean-fid's "clean" mode, PIL bicubic on float channels, clamped."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, path: Path) -> None:
         from cleanfid.inception_torchscript import InceptionV3W
         from cleanfid.resize import build_resizer
 
         from ..embedded.weights_files import content_hash
 
-        path = weights()
         with tempfile.TemporaryDirectory() as folder:  # clean-fid takes a folder and a fixed file name
             link = Path(folder, FILE)
             try:
@@ -48,32 +47,56 @@ class InceptionFeatures:
             except OSError:
                 shutil.copyfile(path, link)
             self.network = InceptionV3W(folder, download=False).eval().requires_grad_(False).to(device)
-        self.device, self.resize = device, build_resizer("clean")
-        self.name = f"features/inception-{content_hash(path)}/clean"
+        self.device, self.resize, self.hash = device, build_resizer("clean"), content_hash(path)
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+    def prepared(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        """uint8 (B, 3, H, W) to float (B, 3, 299, 299) in 0 ... 255."""
         import numpy as np
         import torch
 
         check_pixels(images, prompts)
         large = np.stack([self.resize(pixels) for pixels in images.permute(0, 2, 3, 1).cpu().numpy()])
-        batch = torch.from_numpy(large).permute(0, 3, 1, 2).contiguous().to(self.device)
-        with full_precision(self.device):
-            return self.network(batch).float().cpu().numpy()
+        return torch.from_numpy(large).permute(0, 3, 1, 2).contiguous().to(self.device)
+
+
+class InceptionFeatures:
+    """The 2048 numbers before the last layer, float32 (B, 2048)."""
+
+    def __init__(self, device: str) -> None:
+        self.inception = _load(device, weights())
+        self.name = f"features/inception-{self.inception.hash}/clean"
+
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+        batch = self.inception.prepared(images, prompts)
+        with full_precision(batch.device):
+            return self.inception.network(batch).float().cpu().numpy()
+
+
+class InceptionClasses:
+    """Probabilities of the 1008 outputs, float32 (B, 1008); without the output bias, as the Inception score has it."""
+
+    def __init__(self, device: str) -> None:
+        self.inception = _load(device, weights())
+        self.name = f"classes/inception-{self.inception.hash}/clean"
+
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+        batch = self.inception.prepared(images, prompts)
+        with full_precision(batch.device):
+            return self.inception.network.base(batch, no_output_bias=True).float().cpu().numpy()
 
 
 @lru_cache(maxsize=1)
-def load_inception(device: str) -> InceptionFeatures:
-    """
+def _load(device: str, path: Path) -> Inception:
+    return Inception(device, path)
+
+
+def weights() -> Path:
+    """The weights file.
+
     Raises:
         FileNotFoundError: without weights, naming the places they may be.
         OSError: if they may be downloaded but cannot.
     """
-    return InceptionFeatures(device)
-
-
-def weights() -> Path:
-    """The weights file."""
     cached = cache_folder() / FILE
     named = os.environ.get("SIGMABENCH_INCEPTION")
     places = [Path(named)] if named else [cached, Path("/tmp", FILE)]
@@ -84,7 +107,7 @@ def weights() -> Path:
     if named or os.environ.get("SIGMABENCH_DOWNLOAD") != "1":
         raise FileNotFoundError(
             f"the Inception weights are not at {searched}. Put {FILE} there (it is at {URL}), set "
-            "SIGMABENCH_INCEPTION to the file, set SIGMABENCH_DOWNLOAD=1 to fetch it, or use extractor='cifarnet'."
+            "SIGMABENCH_INCEPTION to the file, set SIGMABENCH_DOWNLOAD=1 to fetch it, or use features='embedded'."
         )
     return _download(cached)
 
@@ -97,7 +120,7 @@ def _download(path: Path) -> Path:
             shutil.copyfileobj(response, file)
         part.replace(path)
     except OSError as error:
-        raise OSError(f"cannot fetch {URL} ({error}); put the file at {path}, or use extractor='cifarnet'") from error
+        raise OSError(f"cannot fetch {URL} ({error}); put the file at {path}, or use features='embedded'") from error
     finally:
         part.unlink(missing_ok=True)
     return path

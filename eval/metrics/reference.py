@@ -63,7 +63,7 @@ class Reference:
 
 @lru_cache(maxsize=4)
 def load_reference(
-    source: str, observation: str, extractor: str, model: str = EMBEDDED, device: str = "cpu", cache: Path | None = None
+    source: str, observation: str, features: str, device: str = "cpu", cache: Path | None = None
 ) -> Reference:
     """The reference that goes with an observation such as "features/cifarnet-3f2a91bc/bicubic-aa".
 
@@ -77,7 +77,7 @@ def load_reference(
         return _embedded(source, observation)
     path = Path(source).expanduser()
     if path.is_dir():
-        statistics = folder_statistics(path, observation, extractor, model, device, cache or cache_folder())
+        statistics = folder_statistics(path, observation, features, device, cache or cache_folder())
         return _statistics(statistics, "folder")
     if path.is_file() and path.suffix == ".npz":
         return _npz(path, observation)

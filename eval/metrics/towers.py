@@ -3,7 +3,7 @@
     "embedded"                              this package's own, no download, knows few words
     "ViT-B-32/laion2b_s34b_b79k"            architecture and weights of open_clip's list (fetched by open_clip)
     "ViT-B-32//home/me/weights.pt"          architecture and a file
-    "local-dir:/path", "hf-hub:owner/name"  a folder with open_clip_config.json and weights, here or on a hub
+    "/path", "hf-hub:owner/name"            a folder with open_clip_config.json and weights, here or on a hub
 
 Both have ``name`` (with a content hash), ``embed_images`` and ``embed_texts``, of unit length, in full float32.
 """
@@ -61,7 +61,7 @@ class OpenClipTowers:
         except (RuntimeError, OSError) as error:
             raise ValueError(
                 f"open_clip cannot load {model!r} ({error}). Names with weights: open_clip.list_pretrained(). Without "
-                "a network, name a folder as 'local-dir:/path' or use 'embedded'."
+                "a network, name a folder or use 'embedded'."
             ) from error
         self.device = device
         self.model, self.preprocess = made[0].float().eval().requires_grad_(False), made[2]
@@ -112,11 +112,13 @@ def split(model: str) -> tuple[str, str | None]:
     """Architecture and weights as open_clip wants them."""
     if model.startswith(("local-dir:", "hf-hub:")):
         return model, None
+    if Path(model).expanduser().is_dir():
+        return f"local-dir:{Path(model).expanduser()}", None
     architecture, _, weights = model.partition("/")
     if not weights:
         raise ValueError(
             f"image-text model {model!r} names no weights, and random ones would be used: must be 'embedded', "
-            "'<architecture>/<weights>' such as 'ViT-B-32/laion2b_s34b_b79k', 'local-dir:/path' or 'hf-hub:owner/name'"
+            "'<architecture>/<weights>' such as 'ViT-B-32/laion2b_s34b_b79k', a folder, or 'hf-hub:owner/name'"
         )
     return architecture, weights
 
