@@ -25,7 +25,7 @@ def model_settings(name: str, config: Mapping[str, Any], given: Mapping[str, Any
         ValueError: for a model that cannot be read; see ``read_scheduler``.
     """
     given = {key: value for key, value in given.items() if value is not None}
-    if "sampler" in config:  # ours
+    if is_ours(name, config):
         model = {key: config[key] for key in ("spacing", *FIELDS)}
     else:
         model = _read(name, config)
@@ -34,6 +34,11 @@ def model_settings(name: str, config: Mapping[str, Any], given: Mapping[str, Any
     if "schedule" in given:
         model["use_dynamic_shifting"] = False
     return {**model, **given}
+
+
+def is_ours(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether it is a config of our scheduler, of which others may keep entries."""
+    return name in ("", "StepScheduler") and "sampler" in config
 
 
 def _read(name: str, config: Mapping[str, Any]) -> dict[str, Any]:

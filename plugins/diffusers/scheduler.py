@@ -23,7 +23,7 @@ from ..registry import build
 from .clipping import clip_of
 from .driven import Driven
 from .levels import level_at, levels_at_times, levels_of_sigmas, sigma_of
-from .model_settings import FIELDS, knows_model, model_settings, prediction_of
+from .model_settings import FIELDS, is_ours, knows_model, model_settings, prediction_of
 from .noise import Generators, PipelineNoise
 from .plan import Evaluations, Plan
 from .scheduler_config import PREDICTION_TYPES
@@ -97,8 +97,8 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     @classmethod
     def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
         """From a config of this class, or from any scheduler's, which says what the model is."""
-        if isinstance(config, dict) and "sampler" not in config:
-            name = config.get("_class_name", "")
+        name = config.get("_class_name", "") if isinstance(config, dict) else ""
+        if isinstance(config, dict) and not is_ours(name, config):
             if known := getattr(diffusers, name, None) if name else None:
                 config = {**known.from_config(config).config, "_class_name": name}
             config = {key: value for key, value in config.items() if key != "_use_default_values"}
