@@ -40,6 +40,11 @@ def flow_time(schedule: NoiseSchedule, level: Level) -> float:
     return schedule.timesteps * level.sigma / (level.alpha + level.sigma)
 
 
+def angle_time(schedule: NoiseSchedule, level: Level) -> float:
+    """The schedule's own time, 0 ... 1: networks of continuous time, such as Stable Audio's, know no grid."""
+    return schedule.time(level)
+
+
 def coefficients(kind: str, level: Level) -> tuple[float, float]:
     """(p, q) such that x0 = p * x + q * output.
 

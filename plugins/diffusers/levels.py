@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...samplers.level import CLEAN, Level
 from ...samplers.protocols import Spacing
-from ..prediction import Prediction
+from ..prediction import Prediction, angle_time
 
 NEAR = 1e-6
 """How far the sigmas of a pipeline, float32 some of them, may be from even ones."""
@@ -17,7 +17,7 @@ def level_at(prediction: Prediction, time: float) -> Level:
     trained = prediction.schedule.timesteps
     if prediction.kind == "flow":
         return Level(1 - time / trained, time / trained)
-    return prediction.schedule.level((time + 1) / trained)
+    return prediction.schedule.level(time if prediction.time is angle_time else (time + 1) / trained)
 
 
 def levels_at_times(prediction: Prediction, times: Sequence[float]) -> list[Level]:

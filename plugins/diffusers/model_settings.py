@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...samplers.protocols import NoiseSchedule
-from ...samplers.schedules import SNRShift
-from ..prediction import Prediction, flow_time, grid_time
+from ...samplers.schedules import SNRShift, TrigFlow
+from ..prediction import Prediction, angle_time, flow_time, grid_time
 from ..registry import build, describe
 from .scheduler_config import PREDICTION_TYPES, read_scheduler, read_spacing
 
@@ -71,7 +71,9 @@ def prediction_of(config: Mapping[str, Any], mu: float | None = None) -> Predict
             raise ValueError("this model's shift depends on the size of the image: give set_timesteps its mu")
         schedule = SNRShift(schedule, mu if config["time_shift_type"] == "linear" else math.exp(mu))
     kind = PREDICTION_TYPES[config["prediction_type"]]
-    return Prediction(kind, schedule, flow_time if kind == "flow" else grid_time)
+    if kind == "flow":
+        return Prediction(kind, schedule, flow_time)
+    return Prediction(kind, schedule, angle_time if isinstance(schedule, TrigFlow) else grid_time)
 
 
 def knows_model(config: Mapping[str, Any]) -> bool:

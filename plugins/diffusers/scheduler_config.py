@@ -15,9 +15,10 @@ from ...samplers.schedules import (
     SigmoidBetas,
     SNRShift,
     TrainedBetas,
+    TrigFlow,
     ZeroTerminalSNR,
 )
-from ..prediction import Prediction, flow_time
+from ..prediction import Prediction, angle_time, flow_time
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 PREDICTION_TYPES = {**PREDICTIONS, "flow_prediction": "flow"}
@@ -41,6 +42,8 @@ def read_scheduler(name: str, config: Mapping[str, Any], mu: float | None = None
     Raises:
         ValueError: for a scheduler or a value that is not known, naming it and the legal ones.
     """
+    if is_continuous(name, config):
+        return Prediction("v", TrigFlow(_timesteps(config)), angle_time)
     for key in UNSUPPORTED:
         if config.get(key):
             raise ValueError(f"{name} with {key} = {config[key]!r} is not supported; {_LEGAL}")
@@ -65,12 +68,20 @@ def is_flow(name: str, config: Mapping[str, Any]) -> bool:
     return bool(named or config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction")
 
 
+def is_continuous(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether the network predicts v at the angle atan(sigma/alpha), as Stable Audio's does."""
+    cosine = name == "CosineDPMSolverMultistepScheduler" and config.get("prediction_type") == "v_prediction"
+    return cosine and config.get("sigma_data") == 1
+
+
 def read_spacing(name: str, config: Mapping[str, Any]) -> str:
     """The spacing of the steps, in its text form.
 
     Raises:
         ValueError: for a spacing that has no name here.
     """
+    if is_continuous(name, config):
+        return f"{config['sigma_schedule']}(sigma_min={config['sigma_min']}, sigma_max={config['sigma_max']})"
     sigmas = next((spacing for key, spacing in SIGMA_SPACINGS.items() if config.get(key)), None)
     if is_flow(name, config):
         if sigmas:
