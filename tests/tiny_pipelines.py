@@ -191,3 +191,58 @@ def dit(scheduler):
         out_channels=8, num_embeds_ada_norm=1000,
     )  # fmt: skip
     return diffusers.DiTPipeline(network, vae(), scheduler)
+
+
+def controlnet(scheduler):
+    pipe = stable_diffusion(scheduler)
+    torch.manual_seed(5)
+    control = diffusers.ControlNetModel.from_unet(pipe.unet, conditioning_embedding_out_channels=(8, 16))
+    for block in control.controlnet_down_blocks:  # zero, as they start their training
+        torch.nn.init.normal_(block.weight, std=0.1)
+    components = {**pipe.components, "controlnet": control.eval()}
+    return diffusers.StableDiffusionControlNetPipeline(**components, requires_safety_checker=False)
+
+
+def cogvideox(scheduler):
+    encoder, t5_tokenizer = t5()
+    t5_tokenizer.model_max_length = 16
+    torch.manual_seed(2)
+    network = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4, time_embed_dim=2, num_layers=1,
+        text_embed_dim=32, sample_width=2, sample_height=2, sample_frames=9, max_text_seq_length=16,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLCogVideoX(
+        down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
+        block_out_channels=(8,) * 4, latent_channels=4, layers_per_block=1, norm_num_groups=2,
+    ).eval()  # fmt: skip
+    return diffusers.CogVideoXPipeline(t5_tokenizer, encoder, autoencoder, network, scheduler)
+
+
+def wan(scheduler):
+    _, t5_tokenizer = t5()
+    torch.manual_seed(4)
+    config = transformers.UMT5Config(vocab_size=40, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    network = diffusers.WanTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=12, text_dim=32, ffn_dim=32, num_layers=1, rope_max_seq_len=32
+    ).eval()
+    autoencoder = diffusers.AutoencoderKLWan(base_dim=3, dim_mult=[1, 1, 1, 1], num_res_blocks=1).eval()
+    return diffusers.WanPipeline(
+        t5_tokenizer, transformers.UMT5EncoderModel(config).eval(), autoencoder, scheduler, transformer=network
+    )
+
+
+def stable_audio(scheduler):
+    encoder, t5_tokenizer = t5()
+    t5_tokenizer.model_max_length = 16
+    torch.manual_seed(2)
+    network = diffusers.StableAudioDiTModel(
+        sample_size=4, in_channels=3, num_layers=1, attention_head_dim=4, num_attention_heads=2,
+        num_key_value_attention_heads=2, out_channels=3, cross_attention_dim=4, time_proj_dim=8,
+        global_states_input_dim=8, cross_attention_input_dim=4,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderOobleck(
+        encoder_hidden_size=6, downsampling_ratios=[1, 2], decoder_channels=3, decoder_input_channels=3,
+        channel_multiples=[2, 4], sampling_rate=4,
+    ).eval()  # fmt: skip
+    projection = diffusers.StableAudioProjectionModel(32, conditioning_dim=4, min_value=0, max_value=32).eval()
+    return diffusers.StableAudioPipeline(autoencoder, encoder, projection, t5_tokenizer, network, scheduler)

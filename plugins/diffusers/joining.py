@@ -23,7 +23,7 @@ def adopt_when_assigned() -> None:
     @functools.wraps(assign)
     def adopting(pipe: Any, name: str, value: Any) -> None:
         if isinstance(value, StepScheduler):
-            value.adopt(getattr(pipe, name, None))
+            value.adopt(vars(pipe).get(name))
         assign(pipe, name, value)
 
     adopting.adopts = True  # type: ignore[attr-defined]

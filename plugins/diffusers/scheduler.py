@@ -23,7 +23,7 @@ from ..registry import build
 from .clipping import clip_of
 from .driven import Driven
 from .levels import level_at, levels_at_times, levels_of_sigmas, sigma_of
-from .model_settings import FIELDS, is_ours, knows_model, model_settings, prediction_of
+from .model_settings import FIELDS, is_ours, kept_entries, knows_model, model_settings, prediction_of
 from .noise import Generators, PipelineNoise
 from .plan import Evaluations, Plan
 from .scheduler_config import PREDICTION_TYPES
@@ -100,9 +100,9 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         name = config.get("_class_name", "") if isinstance(config, dict) else ""
         if isinstance(config, dict) and not is_ours(name, config):
             if known := getattr(diffusers, name, None) if name else None:
-                config = {**known.from_config(config).config, "_class_name": name}
-            config = {key: value for key, value in config.items() if key != "_use_default_values"}
+                config = known.from_config(config).config
             kwargs |= model_settings(name, config, kwargs)
+            config = {**kept_entries(name, config), "_class_name": name or cls.__name__}
         elif kwargs.get("schedule"):
             kwargs.setdefault("use_dynamic_shifting", False)
         return super().from_config(config, return_unused_kwargs, **kwargs)
@@ -115,11 +115,11 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         """
         if other is None or other is self or (knows_model(self.config) and not self.adopted):
             return
-        model = model_settings(type(other).__name__, other.config, self.given)
+        name = type(other).__name__
+        model = model_settings(name, other.config, self.given)
         if self.adopted and any(model[key] != self.config[key] for key in FIELDS):
             raise ValueError("this scheduler serves a pipeline of another model already: make one for each pipeline")
-        kept = {key: value for key, value in other.config.items() if key not in self.config and key[0] != "_"}
-        self.register_to_config(**kept, **model)
+        self.register_to_config(**{**kept_entries(name, other.config), **self.config, **model})
         self.adopted = True
 
     def set_timesteps(
