@@ -58,6 +58,20 @@ def test_the_python_example_runs_and_finds_the_exact_answer():
     assert (names["x"] - 0.3).abs().max() < 0.01
 
 
+def test_the_diffusers_example_gives_an_image(monkeypatch):
+    import diffusers
+    from tiny_pipelines import SD15, stable_diffusion
+
+    pipe, counted = stable_diffusion(diffusers.DDIMScheduler(**SD15, steps_offset=1)), []
+    pipe.set_progress_bar_config(disable=True)
+    pipe.unet.register_forward_hook(lambda *_: counted.append(1))
+    monkeypatch.setattr(diffusers.StableDiffusionPipeline, "from_pretrained", lambda name: pipe)
+    names = {}
+    exec(next(block for block in blocks("python") if "sigmabench.scheduler(" in block), names)
+    assert names["image"].size == (16, 16)
+    assert len(counted) == 2 * 10 - 1
+
+
 def test_the_plugin_is_under_thirty_lines_installs_passes_the_kit_and_sweeps(tmp_path):
     toml, module = blocks("toml")[0], blocks("python")[0]
     assert len([line for line in (toml + module).splitlines() if line.strip()]) < 32
