@@ -23,6 +23,8 @@ def register_samplers(register: Register) -> None:
     register("res_2s", samplers.RES2S)
     register("exponential_runge_kutta", samplers.ExponentialRungeKutta)
     register("runge_kutta", samplers.RungeKutta)
+    register("implicit_runge_kutta", samplers.ImplicitRungeKutta)
+    register("exponential_collocation", samplers.ExponentialCollocation)
     register("lms", samplers.LMS)
     register("ipndm", samplers.IPNDM)
     register("deis", samplers.DEIS)
@@ -49,6 +51,11 @@ def register_samplers(register: Register) -> None:
     register("restart", samplers.Restart)
     register("predictor_corrector", samplers.PredictorCorrector)
     register("euler_maruyama", samplers.EulerMaruyama)
+    register("pndm", samplers.PNDM)
+    register("dpm_solver_m", samplers.DPMSolverM)
+    register("dpm_fast", samplers.DPMFast)
+    register("heunpp2", samplers.HeunPP2)
+    register("afs", samplers.AFS)
 
 
 @hookimpl

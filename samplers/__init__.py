@@ -6,6 +6,9 @@ Importing this package does not import torch; ``run`` and ``noise`` do.
 from .adams import DEIS as DEIS
 from .adams import IPNDM as IPNDM
 from .adams import LMS as LMS
+from .adams import PNDM as PNDM
+from .adams import DPMSolverM as DPMSolverM
+from .afs import AFS as AFS
 from .ancestral import DDIM as DDIM
 from .ancestral import DDPM as DDPM
 from .ancestral import EulerAncestral as EulerAncestral
@@ -16,6 +19,7 @@ from .bridge import ancestral_std as ancestral_std
 from .bridge import bridge as bridge
 from .cfg_pp import CFGpp as CFGpp
 from .churn import Churn as Churn
+from .dpm_fast import DPMFast as DPMFast
 from .dpm_solver import DPM2 as DPM2
 from .dpm_solver import DPMpp2S as DPMpp2S
 from .dpm_solver import DPMpp3S as DPMpp3S
@@ -34,6 +38,9 @@ from .few_step import TCD as TCD
 from .few_step import Consistency as Consistency
 from .gradient_estimation import GradientEstimation as GradientEstimation
 from .heun import Heun as Heun
+from .heunpp import HeunPP2 as HeunPP2
+from .implicit_runge_kutta import ExponentialCollocation as ExponentialCollocation
+from .implicit_runge_kutta import ImplicitRungeKutta as ImplicitRungeKutta
 from .langevin import PredictorCorrector as PredictorCorrector
 from .level import Level as Level
 from .level import between as between

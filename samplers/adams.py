@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from .derived import derived
 from .form import NOISE, NOISE_LOG_SNR, QUANTITIES, QUANTITY_HELP
-from .linear_multistep import exact, multistep
+from .linear_multistep import exact, half_curvature, halved, multistep
+from .runge_kutta_tableaux import METHODS
 from .settings import setting, settings
 from .starts import START_HELP, STARTS, start_cost, start_method, started_order
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .protocols import Noise, Run
 
 FLOW_ADAMS = {"vab": {"quantity": "flow"}}
+DPM_SOLVERS = {"dpm_solver_2m": {"points": 2}, "dpm_solver_3m": {"points": 3}}
 
 
 @settings
@@ -70,6 +72,56 @@ class IPNDM:
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from multistep(x, path, NOISE, 4, weights=equal_steps if self.compat else exact))
+
+
+@settings
+class PNDM:
+    """Pseudo numerical method: ``ipndm`` with a first step of Heun's method, or three of Runge-Kutta's.
+
+    start="heun" is PLMS of latent diffusion and diffusers (``skip_prk_steps=True``), one evaluation more than
+    there are steps; "runge_kutta" takes rk4 for three steps, nine more, with stages half way in sigma/alpha.
+    compat=True takes the published coefficients, right for equal steps alone; compat=False those of the path's own
+    steps, and the order is 3 or 4. Liu et al. 2022, arXiv:2202.09778.
+    """
+
+    start: str = setting("heun", choices=("heun", "runge_kutta"), help="method of the first step, or of three")
+    compat: bool = setting(False, help="coefficients of equal steps, as published and in other programs; order 1")
+    stochastic, evaluations, needs = False, 1, ()
+    aliases = ("plms", "PNDMScheduler")
+
+    @derived
+    def order(self) -> int:
+        return 1 if self.compat else 3 if self.start == "heun" else 4
+
+    @derived
+    def start_evaluations(self) -> int:
+        return 1 if self.start == "heun" else 9
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        method, least = (METHODS["heun2"], 2) if self.start == "heun" else (METHODS["rk4"], 4)
+        weights = equal_steps if self.compat else exact
+        return (yield from multistep(x, path, NOISE, 4, method.tableau, weights, least))
+
+
+@settings
+class DPMSolverM:
+    """DPM-Solver, multistep: eps extrapolated in log-SNR from the last two or three predictions.
+
+    x_t = alpha_t/alpha_s x + (sigma_t - sigma_s alpha_t/alpha_s) e,    e = eps + h / (2 h_last) (eps - eps_last)
+
+    with two points, the counterpart of DPM-Solver++(2M). With three it is ``deis``, and compat=True gives the second
+    difference half its weight, as diffusers does: second order. Weights of eps grow with e^h, which makes it fragile
+    under guidance and on long steps. Lu et al. 2022, arXiv:2206.00927, and arXiv:2211.01095, appendix B.
+    """
+
+    points: int = setting(2, low=2, high=3, help="predictions used, the newest included")
+    compat: bool = setting(False, help="with three points: half the second difference, as in other programs")
+    order, stochastic, evaluations, needs = 2, False, 1, ()
+    variants = DPM_SOLVERS
+
+    def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        weights = halved if self.points == 2 else half_curvature if self.compat else exact
+        return (yield from multistep(x, path, NOISE_LOG_SNR, self.points, weights=weights))
 
 
 @settings

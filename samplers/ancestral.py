@@ -7,6 +7,7 @@ method in three communities' words, which the tests prove.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .bridge import ancestral_std, bridge
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from .path import Path
     from .protocols import Noise, Run
 
+Std = Callable[["Level", "Level", float], float]
+FLOW_NOISE = {name: {"noise": "flow"} for name in ("euler_ancestral_rf", "LTXEulerAncestralRFScheduler")}
+
 
 @settings
 class EulerAncestral:
@@ -27,16 +31,21 @@ class EulerAncestral:
     x_t = bridge(x, x0; u) + s_noise * u * z,    u = min(sigma_t, eta * ancestral deviation)
 
     k-diffusion's ``sample_euler_ancestral`` (Crowson 2022), right for flow and zero terminal SNR too. With eta = 1 it
-    is DDPM's posterior step (Ho et al. 2020, arXiv:2006.11239, eq. 7).
+    is DDPM's posterior step (Ho et al. 2020, arXiv:2006.11239, eq. 7). noise="flow" takes the step down in flow time
+    tau = sigma/(alpha + sigma) instead, to tau_t (1 + eta (tau_t/tau_s - 1)): more noise for the same eta, as the
+    rectified flow variants of ComfyUI and diffusers (LTX) do. The distribution is right either way.
     """
 
     eta: float = setting(1.0, low=0.0, help="share of the reverse process's noise; 0 is Euler")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
+    noise: str = setting("posterior", choices=("posterior", "flow"), help="what eta is a share of")
     order, stochastic, evaluations, needs = 1, True, 1, ()
     aliases = ("sample_euler_ancestral", "EulerAncestralDiscreteScheduler")
+    variants = FLOW_NOISE
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        return (yield from _ancestral(x, path, noise, self.eta, self.s_noise))
+        std = flow_std if self.noise == "flow" else ancestral_std
+        return (yield from _ancestral(x, path, noise, std, self.eta, self.s_noise))
 
 
 @settings
@@ -53,7 +62,7 @@ class DDIM:
     aliases = ("DDIMScheduler",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        return (yield from _ancestral(x, path, noise, self.eta))
+        return (yield from _ancestral(x, path, noise, ancestral_std, self.eta))
 
 
 @settings
@@ -80,14 +89,22 @@ class DDPM:
         return x
 
 
-def _ancestral(x: Tensor, path: Path, noise: Noise, eta: float, s_noise: float = 1.0) -> Run:
+def _ancestral(x: Tensor, path: Path, noise: Noise, std: Std, eta: float, s_noise: float = 1.0) -> Run:
     for s, t in path:
         x, x0 = yield x, s
-        u = ancestral_std(s, t, eta)
+        u = std(s, t, eta)
         x = bridge(x, x0, s, t, u)
         if u:
             x = x.add_(noise(s, t), alpha=u * s_noise)
     return x
+
+
+def flow_std(s: Level, t: Level, eta: float) -> float:
+    """Standard deviation of the noise that brings back what a step down in flow time took away, at most sigma_t."""
+    start, end = (level.sigma / (level.alpha + level.sigma) for level in (s, t))
+    down = max(0.0, end * (1 + eta * (end / start - 1)))
+    kept = t.alpha * down / (1 - down)
+    return math.sqrt((t.sigma - kept) * (t.sigma + kept))
 
 
 def _forward_std(s: Level, t: Level) -> float:

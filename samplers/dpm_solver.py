@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .exponential_tableaux import third_order
 from .form import DATA, NOISE_LOG_SNR
-from .phi import phi
 from .settings import setting, settings
-from .tableau import Rows, Tableau, single_step
+from .tableau import Tableau, single_step
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .path import Path
     from .protocols import Noise, Run
+
+EQUAL_WEIGHTS = {"res_2s_rkmk2e": {"r": 1.0}}
 
 
 @settings
@@ -67,6 +69,7 @@ class DPMpp2S:
     r: float = setting(0.5, low=0.05, high=1.0, help="place of the middle level in log-SNR, as a share of the step")
     order, stochastic, evaluations, needs = 2, False, 2, ()
     aliases = ("DPMSolverSinglestepScheduler",)
+    variants = EQUAL_WEIGHTS
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from single_step(x, path, DATA, second_order(self.r)))
@@ -92,9 +95,4 @@ def second_order(r: float) -> Tableau:
     return Tableau((r,), lambda z: [(1 / (2 * r),)])
 
 
-def _third_order(z: float) -> Rows:
-    r1, r2 = THIRD_ORDER.shares
-    return [(r2 / r1 * phi(2, r2 * z) / phi(1, r2 * z),), (0.0, phi(2, z) / phi(1, z) / r2)]
-
-
-THIRD_ORDER = Tableau((1 / 3, 2 / 3), _third_order)
+THIRD_ORDER = third_order(1 / 3, 2 / 3)

@@ -8,13 +8,11 @@ costs and keeps see ``starts``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .derived import derived
 from .form import DATA
-from .linear_multistep import exact, interpolate, multistep
-from .phi import moment
+from .linear_multistep import exact, half_curvature, multistep
 from .settings import setting, settings
 from .starts import START_HELP, STARTS, start_cost, start_method, started_order
 
@@ -98,9 +96,3 @@ class DPMpp3M:
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         weights = half_curvature if self.compat else exact
         return (yield from multistep(x, path, DATA, 3, start_method(DATA, 3, self.start), weights))
-
-
-def half_curvature(nodes: Sequence[float], z: float) -> list[float]:
-    """Exact weights but for the second difference, which has phi_3 where 2 phi_3 is right."""
-    moments = [moment(i, z) * (0.5 if i == 2 else 1.0) for i in range(len(nodes))]
-    return interpolate(nodes, moments)

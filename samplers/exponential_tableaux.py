@@ -16,6 +16,8 @@ from .linear_multistep import exact
 from .phi import phi
 from .tableau import Rows, Tableau
 
+FARTHEST = 0.6
+
 
 class Method(NamedTuple):
     """A tableau and the order it converges with."""
@@ -48,9 +50,22 @@ def refined_2(c2: float) -> Tableau:
     return interpolating((c2, ()), end=(2,))
 
 
-def _refined_3(z: float) -> Rows:
-    p1, p2 = phi(1, z), phi(2, z)
-    return [((2 * phi(2, z / 2) + 2 * p2) / p1,), (4 / 3 * p2 / p1, p2 / p1 / 3)]
+def third_order(c2: float, c3: float) -> Tableau:
+    """Three stages at 0 < c2 < c3 <= 1, third order also for stiff problems (Hochbruck, Ostermann 2005, section 5.2).
+
+    a_32 = gamma c2 phi_2(c2 z) + c3^2 / c2 phi_2(c3 z),    (b_2, b_3) = (gamma, 1) phi_2 / (gamma c2 + c3),
+    2 (gamma c2 + c3) = 3 (gamma c2^2 + c3^2)
+
+    gamma grows without bound as c2 nears 2/3; from ``FARTHEST`` on it is 0, which is second order.
+    """
+    gamma = c3 * (3 * c3 - 2) / (c2 * (2 - 3 * c2)) if c2 < FARTHEST else 0.0
+
+    def rows(z: float) -> Rows:
+        a32 = (gamma * c2 * phi(2, c2 * z) + c3 * c3 / c2 * phi(2, c3 * z)) / (c3 * phi(1, c3 * z))
+        b3 = phi(2, z) / phi(1, z) / (gamma * c2 + c3)
+        return [(a32,), (gamma * b3, b3)]
+
+    return Tableau((c2, c3), rows)
 
 
 def _cox_matthews_3(z: float) -> Rows:
@@ -127,7 +142,7 @@ def _luan_ostermann(z: float) -> Rows:
     ]
 
 
-REFINED_3 = Tableau((0.5, 1.0), _refined_3)
+REFINED_3 = third_order(0.5, 1.0)
 
 METHODS = {
     "res_3s": Method(3, REFINED_3),

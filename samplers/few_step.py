@@ -32,7 +32,7 @@ class LCM:
     """
 
     order, stochastic, evaluations, needs = 1, True, 1, ()
-    aliases = ("sample_lcm", "LCMScheduler", "FlowMatchLCMScheduler")
+    aliases = ("sample_lcm", "LCMScheduler", "FlowMatchLCMScheduler", "SCMScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

@@ -42,14 +42,32 @@ def exact(nodes: Sequence[float], z: float) -> list[float]:
     return interpolate(nodes, [moment(i, z) for i in range(len(nodes))])
 
 
+def halved(nodes: Sequence[float], z: float) -> list[float]:
+    """Weights of one or two nodes in which a slope counts 1/2, as in DPM-Solver++(2M)."""
+    return interpolate(nodes, (1.0, 0.5)[: len(nodes)])
+
+
+def half_curvature(nodes: Sequence[float], z: float) -> list[float]:
+    """Exact weights but for the second difference, which has phi_3 where 2 phi_3 is right."""
+    moments = [moment(i, z) * (0.5 if i == 2 else 1.0) for i in range(len(nodes))]
+    return interpolate(nodes, moments)
+
+
 def multistep(
-    x: Tensor, path: Path, form: Form, points: int, start: Tableau | None = None, weights: Weights = exact
+    x: Tensor,
+    path: Path,
+    form: Form,
+    points: int,
+    start: Tableau | None = None,
+    weights: Weights = exact,
+    least: int | None = None,
 ) -> Run:
     """A run that uses the last ``points`` predictions, fewer at first.
 
     Args:
-        start: the method of the first points - 2 steps; None begins with Euler's step and one more point a step,
-            which caps the order at 2.
+        start: the method of the first steps; None begins with Euler's step and one more point a step, which caps the
+            order at 2.
+        least: predictions with which the multistep formula takes over from ``start``; points - 1 if None.
 
     The history begins after a start at alpha = 0 where the variable is infinite; a step to sigma = 0 returns x0.
     """
@@ -61,7 +79,7 @@ def multistep(
             continue
         here = form.variable(s)
         history = [(here, form.value(x, x0, s)), *history[: points - 1]]
-        if start and len(history) < points - 1:
+        if start and len(history) < (least or points - 1):
             x = yield from step(x, x0, s, t, form, start)
             continue
         h = form.variable(t) - here

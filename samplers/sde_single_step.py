@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .path import Path
     from .protocols import Noise, Run
 
+EXPONENTIAL_HEUN = {"exp_heun_2_x0_sde": {"r": 1.0, "solver": "phi_2"}}
+
 
 @settings
 class DPMppSDE:
@@ -73,6 +75,7 @@ class Seeds2:
     solver: str = setting("phi_1", choices=("phi_1", "phi_2"), help="weight of the stage's prediction")
     order, stochastic, evaluations, needs = 2, True, 2, ()
     aliases = ("sample_seeds_2",)
+    variants = EXPONENTIAL_HEUN
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

@@ -39,14 +39,18 @@ def classical(*rows: Sequence[float]) -> Tableau:
 
 
 def step(
-    x: Tensor, x0: Tensor, s: Level, t: Level, form: Form, tableau: Tableau
+    x: Tensor, x0: Tensor, s: Level, t: Level, form: Form, tableau: Tableau, levels: Sequence[Level] = ()
 ) -> Generator[tuple[Tensor, Level], tuple[Any, ...], Tensor]:
-    """One step between finite levels, from the x0 predicted at s; yields its further stages, returns x at t."""
+    """One step between finite levels, from the x0 predicted at s; yields its further stages, returns x at t.
+
+    Args:
+        levels: where stages 2, 3, ... stand; else on the straight line from s to t.
+    """
     z = form.exponent * (form.variable(t) - form.variable(s))
     values = [form.value(x, x0, s)]
     rows: list[Sequence[float]] = [(), *tableau.rows(z)]
-    for share, row in zip(tableau.shares, rows[:-1], strict=True):
-        level = form.level(s, t, share)
+    levels = levels or [form.level(s, t, share) for share in tableau.shares]
+    for level, row in zip(levels, rows[:-1], strict=True):
         stage, x0 = yield form.move(x, _mean(values, row), s, level), level
         values.append(form.value(stage, x0, level))
     return form.move(x, _mean(values, rows[-1]), s, t)

@@ -1,4 +1,4 @@
-"""The shipped samplers: the conformance kit on each, and the identities between them."""
+"""The first samplers: the identities between them, and exactness where the data allow it."""
 
 import pytest
 import torch
@@ -10,30 +10,7 @@ from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
 from sigmabench.samplers.run import sample
-from sigmabench.samplers.testing import label, parametrize
-
-SAMPLERS = [
-    Euler(),
-    EulerAncestral(),
-    EulerAncestral(eta=0.5),
-    Heun(),
-    DPMpp2M(),
-    DPMpp2MSDE(),
-    DPMpp2MSDE(solver="heun"),
-    DPMpp2MSDE(eta=0.0),
-    DPMpp2MSDE(eta=0.0, solver="heun"),
-    DDIM(),
-    DDIM(eta=0.5),
-    DDIM(eta=1.0),
-    DDPM(),
-    DDPM(variance="large"),
-]
-
-
-@parametrize(SAMPLERS)
-def test_a_shipped_sampler_satisfies_the_kit(check):
-    check()
-
+from sigmabench.samplers.testing import label
 
 PATHS = {
     "VE": Path([*jagged_path("VE", 9).levels, CLEAN]),

@@ -18,7 +18,7 @@ from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
 from sigmabench.samplers.restart import Restart
 from sigmabench.samplers.run import sample
-from sigmabench.samplers.testing import label, parametrize
+from sigmabench.samplers.testing import label
 
 SAMPLERS = [
     Churn(),
@@ -30,30 +30,6 @@ SAMPLERS = [
     Restart(sampler=Euler(), repeats=2),
     PredictorCorrector(),
 ]
-
-RAISED = {
-    "check_host_edits": "the first evaluation is at the raised level, after the noise, so an edit there is another one",
-    "check_one_step_path": "x0 of one step is that at the raised level",
-}
-AGAIN = {"check_evaluations": "part of the path is walked again, at that many evaluations more"}
-NOT_LINEAR = "the step depends on norms of the noise, so moments cannot be read off single draws; see the test below"
-EXPECTED = {
-    label(Churn(compat=True)): RAISED,
-    label(Restart()): AGAIN,
-    label(Restart(sampler=Euler(), repeats=2)): AGAIN,
-    label(PredictorCorrector()): {
-        "check_moments": NOT_LINEAR,
-        "check_pure_noise_start": NOT_LINEAR,
-        "check_clean_end": NOT_LINEAR,
-        "check_split_path": NOT_LINEAR,
-        "check_shapes": "norms are those of an image, so the same numbers in other images are another problem",
-    },
-}
-
-
-@parametrize(SAMPLERS, EXPECTED)
-def test_a_shipped_sampler_satisfies_the_kit(check):
-    check()
 
 
 PATHS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -18,26 +19,29 @@ STEPS = (20, 40, 80)
 FINE_STEPS = (160, 320, 640)
 """Where the order is measured again if those above are still dominated by a higher-order error."""
 
+CASES = {"VE": GAUSSIAN, "VP": BIMODAL, "flow": BIMODAL}
+"""The problem on which an order is measured, for each scale."""
+
 SLACK = 0.15
 """How far a measured order may be from the declared one."""
 
 
 def check_order(sampler: Sampler) -> None:
     """A deterministic sampler converges to the probability-flow solution, with its declared order, on unequal steps."""
-    errors, orders = _orders(sampler, STEPS)
-    low, high, fine = sampler.order - SLACK, sampler.order + SLACK, orders
-    if any(order < low for order in orders.values()) or min(orders.values()) > high:
-        _, fine = _orders(sampler, FINE_STEPS)
+    errors = {scale: _trajectory_errors(sampler, scale, STEPS) for scale in CASES}
+    orders = {scale: slope(STEPS, found) for scale, found in errors.items()}
+    fine = functools.cache(lambda scale: slope(FINE_STEPS, _trajectory_errors(sampler, scale, FINE_STEPS)))
+    low, high = sampler.order - SLACK, sampler.order + SLACK
     for scale, order in orders.items():
         require(
-            order >= low or fine[scale] >= low,
+            order >= low or fine(scale) >= low,
             sampler,
             f"converges with order {order:.2f} on a {scale} path, declares {sampler.order} (errors "
             f"{_show(errors[scale])} at {STEPS} steps); a coefficient is wrong, or only right for equal steps",
         )
     order = min(orders.values())
     higher = f"converges with order {order:.2f}, declares {sampler.order}; declare order = {round(min(order, 99))}"
-    require(order <= high or min(fine.values()) <= high, sampler, higher)
+    require(order <= high or any(fine(scale) <= high for scale in orders), sampler, higher)
 
 
 def check_moments(sampler: Sampler) -> None:
@@ -147,11 +151,8 @@ def _converges(sampler: Sampler, last: float, where: str) -> None:
         )
 
 
-def _orders(sampler: Sampler, steps: Sequence[int]) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Errors and order for each scale."""
-    cases = {"VE": GAUSSIAN, "VP": BIMODAL, "flow": BIMODAL}
-    errors = {s: [trajectory_error(sampler, cases[s], jagged_path(s, n)) for n in steps] for s in cases}
-    return errors, {scale: slope(steps, errors[scale]) for scale in cases}
+def _trajectory_errors(sampler: Sampler, scale: str, steps: Sequence[int]) -> list[float]:
+    return [trajectory_error(sampler, CASES[scale], jagged_path(scale, n)) for n in steps]
 
 
 def _error(sampler: Sampler, path: Path) -> float:

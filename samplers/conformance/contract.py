@@ -126,7 +126,7 @@ def check_grad_mode(sampler: Sampler) -> None:
     for enabled in (True, False):
         x = normal_quantiles(4)
         with torch.set_grad_enabled(enabled):
-            run, reply = start(sampler, x, jagged_path("VP", 3), noise_for(sampler, x)), None
+            run, reply = start(sampler, x, jagged_path("VP", 4), noise_for(sampler, x)), None
             for _ in range(3):
                 x, level = run.send(reply)  # type: ignore[arg-type]
                 reply = reply_of(sampler, x, BIMODAL(x, level))
