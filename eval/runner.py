@@ -257,9 +257,7 @@ def _usage(who: str, function: Callable[..., Any], *args: Any) -> Any:
 def _default_prompts(backends: dict[str, Any]) -> list[str]:
     known = {tuple(getattr(backend, "prompts", ())) for backend in backends.values()} - {()}
     if len(known) != 1:
-        raise UsageError(
-            f"prompts are missing, and {', '.join(backends)} bring none in common; give a list or a text file"
-        )
+        raise UsageError(f"prompts are missing, and {', '.join(backends)} bring none in common; give a list or a file")
     return check_prompts(known.pop())
 
 

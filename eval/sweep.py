@@ -82,7 +82,7 @@ class Sweep(BaseModel):
     steps: Axis[Steps] = Field([20], description="numbers of steps")
     guidance: Axis[GuidanceText] = Field(["cfg"], description="see `sigmabench list guidance`")
     scales: Options[Scale] = Field([], description="tried with each guidance; empty: the scale each one says")
-    prompts: list[str] = Field([], description="a list, or a text file with one a line; empty: the model's own")
+    prompts: list[str] = Field([], description="a list, or a file (see eval/prompts.py); empty: the model's own")
     negative: str = Field("", description="the negative prompt, for guidance such as negative_prompt and perp_neg")
     images: int = Field(100, ge=1, le=2**31, description="images a cell")
     until: Literal["", "separated"] = Field("", description="separated: go on with the cells that nothing beats yet")
