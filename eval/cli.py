@@ -36,9 +36,7 @@ def sweep(
     steps: Annotated[list[int] | None, typer.Option(help="Numbers of steps.")] = None,
     guidance: Annotated[list[str] | None, typer.Option(help="Such as cfg, 'rescaled_cfg(rescale=0.5)'.")] = None,
     scale: Annotated[list[float] | None, typer.Option(help="Guidance scales.")] = None,
-    prompts: Annotated[
-        str | None, typer.Option(help="A text file, one a line, or a .csv, .tsv, .parquet or COCO .json file.")
-    ] = None,
+    prompts: Annotated[str | None, typer.Option(help="A text file, one a line, or a table.")] = None,
     negative: Annotated[str | None, typer.Option(help="A negative prompt, for guidance that uses one.")] = None,
     images: Annotated[int | None, typer.Option(help="Images a cell.")] = None,
     until: Annotated[str | None, typer.Option(help="separated: go on with the cells that nothing beats yet.")] = None,
