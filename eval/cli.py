@@ -1,4 +1,5 @@
-"""The command line: ``sigmabench sweep``, ``report``, ``compare``, ``list``, ``check``, ``orders``, ``demo``.
+"""The command line: ``sigmabench sweep``, ``report``, ``compare``, ``list``, ``check``, ``orders``,
+``docs``, ``demo``.
 
 Exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was started), 130
 interrupted (run it again to go on).
@@ -148,6 +149,17 @@ def orders(
     from .orders.publish import run
 
     run(names or [], with_peers=peers, out=out, as_json=json)
+
+
+@app.command()
+def docs(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the pages.")] = Path("reports/catalogue"),
+) -> None:
+    """Write a Markdown page for every kind of plugin: formulas, settings, sources, orders."""
+    from .catalogue_pages import write_pages
+
+    written = write_pages(out)
+    typer.echo(f"{len(written)} pages in {out}")
 
 
 def main() -> None:
