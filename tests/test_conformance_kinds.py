@@ -20,6 +20,7 @@ MEANT = {
         "CFGZeroStar": {"check_equal_predictions": "the first velocities are 0, whatever is predicted"},
         "DynamicThreshold": {"check_equal_predictions": "it clips what is outside of [-1, 1]"},
         "EpsScaling": {"check_equal_predictions": "it scales eps"},
+        "SAG": {"check_equal_predictions": "it asks about a blurred image, where the answer is another"},
     }
 }
 
