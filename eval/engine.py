@@ -104,14 +104,17 @@ def _call(model: Model, calls: Sequence[tuple[Tensor, Level, Condition]]) -> Seq
 
 @contextmanager
 def counted(*networks: nn.Module) -> Iterator[list[int]]:
-    """Rows of every call of the networks while the context is open: the truth about evaluations."""
+    """Rows of every finished call of the networks while the context is open: the truth about evaluations.
+
+    A pipeline that is only watched on its way to its network is stopped before the call.
+    """
     rows: list[int] = []
 
-    def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def count(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor) and value.ndim)
         rows.append(len(next(tensors)))
 
     with ExitStack() as stack:
         for network in networks:
-            stack.callback(network.register_forward_pre_hook(count, with_kwargs=True).remove)
+            stack.callback(network.register_forward_hook(count, with_kwargs=True).remove)
         yield rows
