@@ -187,9 +187,10 @@ class Runner:
         cells: list[Planned] = []
         backends = {text: build("backend", text) for text in self.sweep.models}
         prompts = self.sweep.prompts or _default_prompts(backends)
+        texts = [*prompts, self.sweep.negative] if self.sweep.negative else prompts
         for text, backend in backends.items():
             if hasattr(backend, "check_prompts"):
-                _usage(f"model {text}", backend.check_prompts, [*prompts, self.sweep.negative])
+                _usage(f"model {text}", backend.check_prompts, texts)
             cells += plan(self.sweep, text, self._load(text), prompts)
         if all(planned.refused for planned in cells):
             raise UsageError(f"no cell of this sweep can be run. {cells[0].cell.sampler}: {cells[0].refused}")
