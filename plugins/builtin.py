@@ -54,6 +54,7 @@ def register_samplers(register: Register) -> None:
     register("pndm", samplers.PNDM)
     register("dpm_solver_m", samplers.DPMSolverM)
     register("dpm_fast", samplers.DPMFast)
+    register("dpm_adaptive", samplers.DPMAdaptive)
     register("heunpp2", samplers.HeunPP2)
     register("afs", samplers.AFS)
 

@@ -19,6 +19,7 @@ from .bridge import ancestral_std as ancestral_std
 from .bridge import bridge as bridge
 from .cfg_pp import CFGpp as CFGpp
 from .churn import Churn as Churn
+from .dpm_adaptive import DPMAdaptive as DPMAdaptive
 from .dpm_fast import DPMFast as DPMFast
 from .dpm_solver import DPM2 as DPM2
 from .dpm_solver import DPMpp2S as DPMpp2S

@@ -46,7 +46,7 @@ class Churn:
     @derived
     def order(self) -> int:
         """A step that starts anew has at most the order of its number of evaluations."""
-        return min(self.sampler.order, self.sampler.evaluations)
+        return min(self.sampler.order, self.sampler.evaluations or self.sampler.order)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         runs: list[tuple[float, list[Level]]] = []  # gamma of the first step, levels

@@ -37,11 +37,11 @@ class PredictorCorrector:
 
     @derived
     def order(self) -> int:
-        return min(self.sampler.order, self.sampler.evaluations)
+        return min(self.sampler.order, self.sampler.evaluations or self.sampler.order)
 
     @derived
-    def evaluations(self) -> int:
-        return self.corrections + self.sampler.evaluations
+    def evaluations(self) -> int | None:
+        return None if self.sampler.evaluations is None else self.corrections + self.sampler.evaluations
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

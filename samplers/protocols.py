@@ -53,8 +53,11 @@ class Sampler(Protocol):
         ...
 
     @property
-    def evaluations(self) -> int:
+    def evaluations(self) -> int | None:
         """Model evaluations a step; a first step from alpha = 0 and a last step to sigma = 0 take one.
+
+        None says that error control decides, by settings ``rtol`` and ``atol``: then the steps are not the path's, a
+        run is of one image (x of one row), and a batch is as many runs.
 
         A method whose first step from alpha = 0 takes more declares it as ``evaluations_from_noise``, and one whose
         first steps between finite levels take more or fewer the difference, all together, as ``start_evaluations``.

@@ -38,6 +38,9 @@ def sample(
     Raises:
         ValueError: if the sampler needs predictions of branches, which a single denoiser cannot give.
     """
+    if sampler.evaluations is None and len(x) > 1:
+        runs = [start(sampler, image, path, noise) for image in x.split(1)]
+        return torch.cat(lockstep(runs, together(denoiser)))
     if sampler.needs:
         raise ValueError(f"{type(sampler).__name__} needs {sampler.needs}; drive it with guide() and lockstep()")
     return lockstep([start(sampler, x, path, noise)], together(denoiser))[0]

@@ -46,9 +46,18 @@ def checks(plugin: Any, kind: str = "sampler") -> Iterator[tuple[str, Check]]:
     Args:
         kind: sampler, schedule, spacing or guidance.
     """
+    skipped = _of_other_samplers(plugin) if kind == "sampler" else set()
     for check in CHECKS[kind]:
-        if kind != "sampler" or check is not (accuracy.check_order if plugin.stochastic else accuracy.check_moments):
+        if check not in skipped:
             yield check.__name__, check
+
+
+def _of_other_samplers(sampler: Sampler) -> set[Check]:
+    """Steps and their order mean nothing where error control decides, and the reverse."""
+    if sampler.evaluations is None:
+        return {accuracy.check_order, accuracy.check_moments, contract.check_evaluations}
+    other: Check = accuracy.check_order if sampler.stochastic else accuracy.check_moments
+    return {accuracy.check_error_control, other}
 
 
 def check_sampler(sampler: Sampler, expected_failures: Mapping[str, str] | None = None) -> None:

@@ -64,6 +64,7 @@ MORE = [
     "unipc(points=3)",
 ]
 
+NUMBERS = "steps follow from errors that rounding and the shape of an image change"
 STARTS_ELSEWHERE = {"check_host_edits": "the first evaluation is after the first step, so an edit there is another one"}
 RAISED = {
     "check_host_edits": "the first evaluation is at the raised level, after the noise, so an edit there is another one",
@@ -82,6 +83,8 @@ EXPECTED = {
     "afs(lms(start=runge_kutta))": STARTS_ELSEWHERE,
     "churn(compat=True)": RAISED,
     "consistency": FORGETS,
+    "dpm_adaptive": {"check_dtype": NUMBERS, "check_shapes": NUMBERS},
+    "dpm_adaptive(pair='12')": {"check_shapes": NUMBERS},
     "dpm_fast(quantity=x0)": {
         "check_host_edits": "levels of the path are stages, where x is of use to the network alone"
     },

@@ -11,6 +11,7 @@ from diffusers import DPMSolverSinglestepScheduler, KDPM2DiscreteScheduler
 from sigmabench.samplers import (
     DPM2,
     RES2S,
+    DPMAdaptive,
     DPMFast,
     DPMpp2S,
     DPMpp3S,
@@ -287,6 +288,33 @@ def test_dpm_fast_equals_k_diffusions(sampling, evaluations):
     levels = jagged_path("VE", evaluations, first=9.0, last=0.1)
     end = sample(DPMFast(compat=True), BIMODAL, start(9.0), levels)
     assert torch.allclose(end, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("pair", ["12", "23"])
+@pytest.mark.parametrize("rtol", [0.05, 0.002])
+def test_dpm_adaptive_equals_k_diffusions(sampling, pair, rtol):
+    """Of one image; fewer evaluations, because a refused step is tried again from the same prediction."""
+
+    def model(x, sigma):
+        return BIMODAL(x, [Level(1.0, value) for value in sigma.tolist()])
+
+    x, order = start(9.0)[:1], int(pair[-1])
+    options = {"rtol": rtol, "atol": 0.001, "order": order, "return_info": True, "disable": True}
+    expected, info = sampling.sample_dpm_adaptive(model, x, 0.1, 9.0, **options)
+    counted = Watched(BIMODAL)
+    end = sample(DPMAdaptive(pair, rtol, 0.001), counted, x, [Level(1.0, 9.0), Level(1.0, 3.0), Level(1.0, 0.1)])
+    assert torch.allclose(end, expected, rtol=1e-4, atol=1e-4)
+    assert len(counted.levels) == info["nfe"] - info["n_reject"]
+
+
+def test_dpm_adaptive_steps_as_each_image_needs():
+    """In a batch as alone, in lockstep; one run of a batch is refused."""
+    path, x = jagged_path("flow", 4), start()
+    together = sample(DPMAdaptive(), BIMODAL, x, path)
+    alone = [sample(DPMAdaptive(), BIMODAL, image, path) for image in x.split(1)]
+    assert torch.allclose(together, torch.cat(alone), rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="got 2 images: start a run for each"):
+        next(DPMAdaptive()(x, path, None))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6, 7])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from ..level import CLEAN, PURE_NOISE, Level
@@ -21,6 +22,9 @@ FINE_STEPS = (160, 320, 640)
 
 CASES = {"VE": GAUSSIAN, "VP": BIMODAL, "flow": BIMODAL}
 """The problem on which an order is measured, for each scale."""
+
+NEAR = 0.15
+"""How far from the exact image a sampler with error control may end, in units of the data."""
 
 SLACK = 0.15
 """How far a measured order may be from the declared one."""
@@ -42,6 +46,25 @@ def check_order(sampler: Sampler) -> None:
     order = min(orders.values())
     higher = f"converges with order {order:.2f}, declares {sampler.order}; declare order = {round(min(order, 99))}"
     require(order <= high or any(fine(scale) <= high for scale in orders), sampler, higher)
+
+
+def check_error_control(sampler: Sampler) -> None:
+    """Smaller tolerances leave smaller errors, a hundredth of them a twentieth at most, and cost more evaluations."""
+    for scale, problem in CASES.items():
+        path, errors, costs = jagged_path(scale, 6), [], []
+        x = problem.flow(normal_quantiles(8), PURE_NOISE, path.levels[0])
+        exact = problem.flow(x, path.levels[0], path.levels[-1])
+        for share in (1.0, 0.1, 0.01):
+            tolerances = {name: getattr(sampler, name) * share for name in ("rtol", "atol")}
+            model = Watched(problem)
+            errors.append(distance(walk(replace(sampler, **tolerances), model, x, path), exact))  # type: ignore[type-var]
+            costs.append(len(model.levels))
+        require(
+            errors[0] > errors[1] > errors[2] < errors[0] / 20 and costs[0] < costs[1] < costs[2],
+            sampler,
+            f"tolerances of 1, 0.1 and 0.01 times the default leave errors of {_show(errors)} for {costs} evaluations "
+            f"on a {scale} path; the estimate does not follow the error",
+        )
 
 
 def check_moments(sampler: Sampler) -> None:
@@ -88,7 +111,7 @@ def check_clean_end(sampler: Sampler) -> None:
     """A last step to sigma = 0 returns the model's last answer, and the image converges to the closed form."""
     for scale in SCALES:
         path = Path([*jagged_path(scale, 5).levels, CLEAN])
-        model, x = Watched(BIMODAL), normal_quantiles(8) * path.levels[0].norm
+        model, x = Watched(BIMODAL), normal_quantiles(8)[2:3] * path.levels[0].norm
         difference = distance(walk(sampler, model, x, path, noise_for(sampler, x)), model.answers[-1])
         require(
             difference < 1e-12,
@@ -126,6 +149,7 @@ def check_one_step_path(sampler: Sampler) -> None:
 
 CHECKS: tuple[Callable[[Sampler], None], ...] = (
     check_order,
+    check_error_control,
     check_moments,
     check_scales_agree,
     check_pure_noise_start,
@@ -136,12 +160,16 @@ CHECKS: tuple[Callable[[Sampler], None], ...] = (
 
 
 def _converges(sampler: Sampler, last: float, where: str) -> None:
-    """To the closed form with order one at least, from alpha = 0 to the given sigma/alpha.
+    """To the closed form with order one at least, from alpha = 0 to the given sigma/alpha; with error control, near it.
 
     Twice the slack, because a step in log-SNR next to an infinite end never becomes small.
     """
     for scale in ("VP", "flow"):
         errors = [_error(sampler, pure_noise_path(scale, n, last)) for n in STEPS]
+        if sampler.evaluations is None:
+            far = f"errors are {_show(errors)}, expected < {NEAR}, in {scale} on {where}"
+            require(max(errors) < NEAR, sampler, far)
+            continue
         order = slope(STEPS, errors)
         require(
             order >= 1 - 2 * SLACK,

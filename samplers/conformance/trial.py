@@ -25,9 +25,17 @@ def walk(
 ) -> Tensor:
     """The end of a run, with the denoiser's x0 as the prediction of every branch the sampler needs.
 
+    A sampler with error control has a run for each row.
+
     Args:
         edits: x that the host puts in place of what the sampler asked about, by number of the evaluation.
     """
+    if sampler.evaluations is None and len(x) > 1:
+        rows = [
+            walk(sampler, denoiser, row, path, noise, {at: edit[i : i + 1] for at, edit in (edits or {}).items()})
+            for i, row in enumerate(x.split(1))
+        ]
+        return torch.cat(rows)
     run, reply, count = start(sampler, x, path, noise), None, 0
     with torch.no_grad():
         while True:
