@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torch import nn
 
+from ..samplers.level import Level, variance_preserving
 from ..samplers.path import Path
 from ..samplers.perturbation import Branch, Perturbed
 from ..samplers.protocols import Guidance
@@ -14,13 +15,26 @@ from .protocols import AGAINST, Condition, Model
 CONDITIONS = ("cond", "uncond", "negative")
 """What a sweep has texts for."""
 
+PROBES = 200
+STEEPEST = 3.0
+"""How far above a path's finite levels a sampler may ask: churn and restarts go up, the first step comes down."""
+
 Texts = Mapping[str, Sequence[str]]
 """One text per image, by the name of a condition."""
 
 
 def needed(guidance: Guidance, path: Path) -> list[Branch]:
-    """All branches of the guidance along the path, each once."""
-    return list(dict.fromkeys(branch for s, _ in path for branch in guidance.branches(s)))
+    """All branches of the guidance along the path, each once: at its levels and, for methods with stages, between."""
+    levels = [*(s for s, _ in path), *_between(path)]
+    return list(dict.fromkeys(branch for level in levels for branch in guidance.branches(level)))
+
+
+def _between(path: Path) -> list[Level]:
+    sigmas = [s.ve_sigma for s, _ in path if s.alpha]
+    if not sigmas:
+        return []
+    low, high = min(sigmas), STEEPEST * max(sigmas)
+    return [variance_preserving(low * (high / low) ** (k / PROBES)) for k in range(PROBES + 1)]
 
 
 def conditions_of(branches: Iterable[Branch]) -> set[str]:

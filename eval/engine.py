@@ -60,7 +60,7 @@ def _run(model: Model, job: Job, device: str) -> Generator[Request, Any, Tensor]
     texts = {
         "cond": [sample.prompt for sample in job.samples],
         "uncond": [UNCONDITIONAL] * len(job.samples),
-        "negative": [job.cell.negative] * len(job.samples),
+        **({"negative": [job.cell.negative] * len(job.samples)} if job.cell.negative else {}),
     }
     return _conditioned(guide(run, guidance, sampler.needs), model, texts)
 

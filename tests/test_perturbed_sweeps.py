@@ -162,6 +162,28 @@ def test_an_interval_limits_what_is_changed_and_may_leave_the_rest_as_it_is(mode
     assert describe("guidance", Interval()) == "interval"
 
 
+def test_what_is_needed_between_the_levels_of_a_path_is_planned_too(model):
+    path = levels(planned(model, "cfg", steps=[6])[0].cell, model).levels
+    a, b = path[2].ve_sigma, path[3].ve_sigma
+    middle = f"sigma_lo={0.95 * math.sqrt(a * b)}, sigma_hi={1.05 * math.sqrt(a * b)}"
+    narrow = f"interval(negative_prompt(guidance=pag(guidance=cfg(2))), {middle})"
+    cell, _ = planned(model, narrow, steps=[6], samplers=["dpm_2"], negative="a ship")
+    assert cell.cell.negative == "a ship"
+    assert len(branches(cell.cell, model)) == 3
+    x, cost = images(model, narrow, steps=[6], samplers=["dpm_2"], negative="a ship")
+    plain, least = images(model, "cfg(1)", steps=[6], samplers=["dpm_2"])
+    assert cost == least + 2
+    assert not torch.equal(x, plain)
+
+
+@pytest.mark.parametrize("text", CHANGED)
+def test_lower_precision_stays_close(model, text):
+    coarse = EmbeddedModel.__new__(EmbeddedModel)
+    coarse.__dict__ |= {**model.__dict__, "dtype": torch.bfloat16}
+    (a, _), (b, _) = (images(m, text, negative="a ship", steps=[2]) for m in (model, coarse))
+    assert 0 < (a - b).abs().mean() < 0.05 * a.abs().mean()
+
+
 def test_layers_are_checked_when_the_sweep_is_planned(tmp_path, model):
     refused = planned(model, "interval(pag(layers='down.7'))")[0].refused
     assert refused == "no layer 'down.7'; there are down.1.0.0, mid.0.0, up.0.0.0, up.0.1.0"

@@ -89,8 +89,8 @@ def away_from(other: Tensor, scale: float, tau: float, alpha: float) -> Attentio
     def attention(query: Tensor, key: Tensor, value: Tensor, **rest: Any) -> Tensor:
         z = dense(query, key, value, **rest)
         led = scale * z - (scale - 1) * other
-        ratio = _size(led) / _size(z).clamp(min=torch.finfo(z.dtype).tiny)
-        return z.lerp(led * (tau / ratio.clamp(min=1e-9)).clamp(max=1.0), alpha)
+        ratio = _size(led) / _size(z).clamp(min=torch.finfo(torch.float32).tiny)
+        return z.lerp(led * (tau / ratio.clamp(min=1e-9)).clamp(max=1.0).to(z), alpha)
 
     return attention
 
@@ -130,4 +130,4 @@ def _both(mask: Tensor | None, keep: Tensor) -> Tensor:
 
 def _size(z: Tensor) -> Tensor:
     """The sum of absolute values over all features of a token, (B, 1, tokens, 1)."""
-    return z.abs().sum((1, 3), keepdim=True)
+    return z.abs().sum((1, 3), keepdim=True, dtype=torch.float32)
