@@ -44,12 +44,22 @@ def generate(model: Model, jobs: Sequence[Job], device: str = "cpu") -> list[Ten
     Raises:
         FloatingPointError: if an image is not finite, naming the sampler and the number of images.
     """
-    results = lockstep([_run(model, job, device) for job in jobs], lambda requests: _answer(model, requests))
+    parts = [_parts(job) for job in jobs]
+    runs = [_run(model, part, device) for job in parts for part in job]
+    ends = iter(lockstep(runs, lambda requests: _answer(model, requests)))
+    results = [torch.cat([next(ends) for _ in job]) for job in parts]
     for job, x in zip(jobs, results, strict=True):
         bad = int((~x.isfinite()).flatten(1).any(1).sum())
         if bad:
             raise FloatingPointError(f"{bad} of {len(x)} images are not finite: {job.cell.sampler} diverged")
     return results
+
+
+def _parts(job: Job) -> list[Job]:
+    """The job, or one for each image where error control decides how an image steps."""
+    if build("sampler", job.cell.sampler).evaluations is not None:
+        return [job]
+    return [Job(job.cell, [sample]) for sample in job.samples]
 
 
 def _run(model: Model, job: Job, device: str) -> Generator[Request, Any, Tensor]:

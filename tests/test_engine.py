@@ -62,7 +62,7 @@ def test_heun_takes_one_evaluation_at_each_infinite_or_clean_end(model):
     assert sum(rows) == 2 * 6 - 1 - pure_start
 
 
-@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "dpmpp_2m_sde", "euler_ancestral"])
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "dpmpp_2m_sde", "euler_ancestral", "dpm_adaptive"])
 def test_image_k_is_the_same_in_any_batch(model, sampler):
     whole = job(6, sampler=sampler, guidance="cfg(scale=3)")
     (together,) = generate(model, [whole])
