@@ -169,7 +169,7 @@ def test_cancelling_is_noticed_before_the_next_evaluation():
 
 @pytest.mark.parametrize("name", list(catalogue("sampler")))
 def test_the_hosts_random_numbers_are_left_alone(name):
-    x, _ = start("vp", 14.0)
+    x, _ = start("vp", 14.0, batch=1)
     torch.manual_seed(1)
     before = torch.get_rng_state()
     function(name)(Host(), x, torch.tensor([14.0, 5.0, 1.0, 0.0]), extra_args={"seed": 2**63})
