@@ -1,15 +1,12 @@
 """Strict and repeatable: no network, one thread a process, the same examples every time."""
 
-import importlib
-import importlib.util
 import socket
-import sys
-import types
-from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+
+from sigmabench.eval.faults.hosts import MissingPeerError, k_diffusion
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)
@@ -37,17 +34,8 @@ def no_network(monkeypatch):
 
 @pytest.fixture(scope="module")
 def sampling():
-    """k_diffusion.sampling alone: the package itself imports data sets and CLIP, which it does not need here."""
-    for name in ("k_diffusion", "torchsde", "trampoline", "torchdiffeq"):
-        if importlib.util.find_spec(name) is None:
-            install = "pip install --no-deps k-diffusion==0.1.1.post1 torchsde trampoline torchdiffeq"
-            pytest.skip(f"k-diffusion is not installed: {install}")
-    package = types.ModuleType("k_diffusion")
-    package.__path__ = [str(Path(importlib.util.find_spec("k_diffusion").origin).parent)]
-    before, sys.modules["k_diffusion"] = sys.modules.get("k_diffusion"), package
+    """k-diffusion's samplers."""
     try:
-        yield importlib.import_module("k_diffusion.sampling")
-    finally:
-        del sys.modules["k_diffusion"]
-        if before:
-            sys.modules["k_diffusion"] = before
+        return k_diffusion()
+    except MissingPeerError as error:
+        pytest.skip(str(error))

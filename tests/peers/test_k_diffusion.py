@@ -82,55 +82,6 @@ def test_lms_equals_k_diffusions(sampling, name, points):
     assert torch.allclose(end, expected, rtol=1e-10, atol=1e-10)
 
 
-PARABOLA_STEPS = (0.0, 1e-4, 2e-4, 0.7)
-"""Levels in log-SNR: two first steps so short that only the third matters, in which the history is complete."""
-
-
-def parabola(half_logsnr):
-    return half_logsnr**2
-
-
-def parabola_solution(x):
-    """From y' = -y + lambda^2 with y = x / alpha: y = lambda^2 - 2 lambda + 2 + c e^-lambda, at alpha = 1."""
-    end = PARABOLA_STEPS[-1]
-    return end**2 - 2 * end + 2 + (x - 2) * math.exp(-end)
-
-
-def test_dpmpp_3m_is_exact_for_a_parabola():
-    x = torch.tensor([0.5, -1.0], dtype=torch.float64)
-    levels = [Level(1.0, math.exp(-step)) for step in PARABOLA_STEPS]
-    end = sample(DPMpp3M(), lambda x, level: torch.full_like(x, parabola(level.half_logsnr)), x, levels)
-    assert torch.allclose(end, parabola_solution(x), rtol=0, atol=1e-6)
-
-
-@pytest.mark.xfail(strict=True, reason="k-diffusion leaves out the factor 2 of the second difference")
-def test_k_diffusions_dpmpp_3m_is_exact_for_a_parabola(sampling):
-    x = torch.tensor([0.5, -1.0], dtype=torch.float64)
-    levels = torch.tensor([math.exp(-step) for step in PARABOLA_STEPS], dtype=torch.float64)
-
-    def model(x, sigma):
-        return x * 0 + parabola(-sigma.log())
-
-    end = sampling.sample_dpmpp_3m_sde(model, x, levels, disable=True, eta=0.0, noise_sampler=lambda s, t: x * 0)
-    assert torch.allclose(end, parabola_solution(x), rtol=0, atol=1e-3)
-
-
-def test_one_step_of_the_sde_solver_to_clean_is_the_models_answer():
-    x = torch.linspace(-2, 2, 9, dtype=torch.float64)
-    levels = [Level(1.0, 3.0), Level(1.0, 0.0)]
-    assert torch.allclose(sample(DPMpp2MSDE(), BIMODAL, x, levels), BIMODAL(x, levels[0]), rtol=1e-14)
-
-
-@pytest.mark.xfail(strict=True, raises=UnboundLocalError, reason="k-diffusion has no step size to remember there")
-def test_k_diffusions_one_step_of_the_sde_solver_to_clean_is_the_models_answer(sampling):
-    def model(x, sigma):
-        return BIMODAL(x, Level(1.0, 3.0))
-
-    x, levels = torch.linspace(-2, 2, 9, dtype=torch.float64), torch.tensor([3.0, 0.0], dtype=torch.float64)
-    end = sampling.sample_dpmpp_2m_sde(model, x, levels, disable=True, noise_sampler=lambda s, t: x)
-    assert torch.allclose(end, model(x, levels), rtol=1e-14)
-
-
 @pytest.mark.parametrize("steps", [2, 5, 30])
 def test_sigmas_equal_k_diffusions(sampling, steps):
     low, high = ScaledLinear().level(1e-3).ve_sigma, ScaledLinear().level(1.0).ve_sigma

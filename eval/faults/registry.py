@@ -1,0 +1,9 @@
+"""All faults, by name."""
+
+from __future__ import annotations
+
+from . import comfyui_noise, comfyui_solvers, comfyui_spacings, multistep, noise, timesteps, zero_snr
+from .fault import Fault
+
+THEMES = (timesteps, multistep, zero_snr, noise, comfyui_solvers, comfyui_spacings, comfyui_noise)
+FAULTS: dict[str, Fault] = {fault.name: fault for theme in THEMES for fault in theme.FAULTS}
