@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import types
@@ -93,6 +94,10 @@ class ComfyUI:
         if settings:
             process.set_parameters(**settings)
         return process
+
+    def arguments(self, name: str) -> Sequence[str]:
+        """Of the sampler's function."""
+        return list(inspect.signature(self.samplers.sampler_object(name).sampler_function).parameters)
 
     def sample(
         self,

@@ -1,4 +1,4 @@
-"""What other programs get wrong and ours gets right: both sides of every fault. A repair of theirs turns its test red."""
+"""What other programs get wrong and ours gets right, both sides of it. A repair of theirs turns its test red."""
 
 import csv
 from pathlib import Path
