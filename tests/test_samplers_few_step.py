@@ -159,16 +159,6 @@ def test_tcd_returns_a_clean_image():
     assert sample(TCD(), sharp, start(), levels, drawn(0)).abs().max() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers' TCD ends at its first timestep, where alpha is not 1")
-def test_diffusers_tcd_returns_a_clean_image():
-    from diffusers import TCDScheduler
-
-    theirs = TCDScheduler(**SD, clip_sample=False, prediction_type="sample")
-    theirs.set_timesteps(1)
-    x = start()
-    assert theirs.step(sharp(x, CLEAN), theirs.timesteps[0], x, eta=0.3).prev_sample.abs().max() == 0
-
-
 def test_consistency_equals_diffusers_consistency_models():
     from diffusers import CMStochasticIterativeScheduler
 

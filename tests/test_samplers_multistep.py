@@ -279,17 +279,6 @@ def test_deis_ends_with_the_models_answer():
     assert torch.equal(end, model.answers[-1])
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers repeats the last sigma in place of 0, so that noise is left")
-def test_diffusers_deis_ends_with_the_models_answer():
-    scheduler = DEISMultistepScheduler(**SD, timestep_spacing="trailing")
-    scheduler.set_timesteps(20)
-    levels = vp_levels(scheduler.sigmas)
-    _, x = follow_theirs(scheduler, 20, levels)
-    answer = BIMODAL(x, levels[19])
-    end = scheduler.step((x - levels[19].alpha * answer) / levels[19].sigma, scheduler.timesteps[-1], x).prev_sample
-    assert torch.allclose(end.double(), answer, atol=1e-3)
-
-
 def test_ipndm_with_published_coefficients_equals_diffusers():
     """From its third level on: its first one is pure noise, which it takes for a level like others."""
     scheduler = IPNDMScheduler()
@@ -300,18 +289,6 @@ def test_ipndm_with_published_coefficients_equals_diffusers():
         eps = (x - level.alpha * BIMODAL(x, level)) / level.sigma
         x = scheduler.step((eps - level.sigma * x) / level.alpha, t, x).prev_sample
     assert torch.allclose(sample(IPNDM(compat=True), BIMODAL, start, levels), x.double(), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.xfail(strict=True, reason="diffusers leaves out the factor 2 of the second difference")
-def test_diffusers_dpmpp_3m_is_exact_for_a_parabola():
-    scheduler = DPMSolverMultistepScheduler(solver_order=3)
-    path = jagged_path("VP", 3, first=2.0, last=0.5)
-    scheduler.sigmas = torch.tensor([level.ve_sigma for level in path.levels], dtype=torch.float64)
-    scheduler._step_index = 2
-    known = [torch.full((2,), level.half_logsnr**2, dtype=torch.float64) for level in path.levels[:3]]
-    x = torch.tensor([0.5, -1.0], dtype=torch.float64)
-    end = scheduler.multistep_dpm_solver_third_order_update(known, sample=x)
-    assert torch.allclose(end, solved(DATA, *path.levels[2:], x, 2), rtol=1e-3)
 
 
 def test_pndm_with_published_coefficients_equals_diffusers():

@@ -97,32 +97,6 @@ def test_the_marginal_is_right_on_a_flow_at_the_end_of_a_long_run(sampler):
     assert std == pytest.approx(0.5, abs=tolerance)
 
 
-def flow_heun(s_churn):
-    """diffusers' FlowMatchHeun on many pixels: mean and deviation of the images."""
-    from diffusers import FlowMatchHeunDiscreteScheduler
-
-    theirs = FlowMatchHeunDiscreteScheduler()
-    theirs.set_timesteps(40)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(20_000, generator=generator, dtype=torch.float64)
-    for t in theirs.timesteps:
-        sigma = t.item() / 1000
-        x0 = GAUSSIAN(x, Level(1 - sigma, sigma))
-        x = theirs.step((x - x0) / sigma, t, x, s_churn=s_churn, generator=generator).prev_sample
-    return x.mean().item(), x.std().item()
-
-
-@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
-def test_diffusers_flow_heun_without_churn_has_the_right_marginal():
-    assert flow_heun(0.0) == pytest.approx((0.6, 0.5), abs=0.02)
-
-
-@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
-@pytest.mark.xfail(strict=True, reason="diffusers adds variance exploding noise to a flow, without scaling x")
-def test_diffusers_flow_heun_with_churn_has_the_right_marginal():
-    assert flow_heun(4.0) == pytest.approx((0.6, 0.5), abs=0.02)
-
-
 def test_no_step_starts_above_the_first_level_of_the_path():
     x, levels = torch.ones(1, 1, dtype=torch.float64), [Level(1.0, sigma) for sigma in (5.0, 4.5, 2.0, 1.0)]
     asked = {}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 
 from ...plugins.registry import build
-from ...samplers import DPM2Ancestral, EulerAncestral, Level
+from ...samplers import Level
 from ...samplers.conformance.convergence import output_moments
 from ...samplers.noise import SeededNoise
 from ...samplers.path import Path
@@ -92,7 +92,7 @@ def _change(theirs: bool) -> float:
         x = noise.initial() * levels[0].sigma
         if theirs:
             return comfyui().sample("euler_ancestral", BIMODAL, x, levels)[0]
-        return sample(EulerAncestral(), BIMODAL, x, levels, noise)[0]
+        return sample(build("sampler", "euler_ancestral"), BIMODAL, x, levels, noise)[0]
 
     return (run(2) - run(1)).abs().max().item()
 
@@ -107,7 +107,7 @@ def _nan_at_eta_0(theirs: bool) -> float:
             sigmas = torch.tensor([level.sigma for level in levels])
             end = comfyui().run("dpm_2_ancestral", BIMODAL, x, sigmas, "flow", eta=0.0)
         else:
-            end = sample(DPM2Ancestral(eta=0.0), BIMODAL, x, levels)
+            end = sample(build("sampler", "dpm_2_ancestral(eta=0.0)"), BIMODAL, x, levels)
         failed += bool(end.isnan().any())
     return failed
 
@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[str, tuple[str, ...]]] = {
         ("comfyanonymous/ComfyUI#6731",),
     ),
     "dpmpp_2s_ancestral_cfg_pp": (
-        "Step and noise are those of a variance exploding process, and the second stage counts x twice.",
+        "Step and noise are those of a variance exploding process, and x0 of two stages is mixed up.",
         ("comfyanonymous/ComfyUI#14814",),
     ),
     "ddpm": ("Step and noise are those of a variance preserving process.", ()),

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...samplers import ERSDE, IPNDM, LMS, DPMpp2SAncestral, DPMpp3MSDE, Heun, Level, UniPC
+from ...plugins.registry import build
+from ...samplers import Level
 from ...samplers.conformance.convergence import jagged_path
 from ...samplers.level import CLEAN
 from ...samplers.problems import BIMODAL
-from ...samplers.protocols import Sampler
 from ...samplers.run import sample
-from .exact import error, order
+from .exact import error, order, ours
 from .fault import Fault
 from .hosts import comfyui
 
@@ -34,13 +34,13 @@ def _theirs(name: str, **options: Any) -> float:
     return order(lambda steps: error(run, levels(steps)), STEPS)
 
 
-def _ours(sampler: Sampler) -> float:
-    return order(lambda n: error(lambda x, levels: sample(sampler, BIMODAL, x, levels), levels(n)), STEPS)
+def _ours(plugin: str) -> float:
+    return order(lambda steps: error(ours(plugin), levels(steps)), STEPS)
 
 
 def _of_order(
     name: str,
-    ours: Sampler,
+    plugin: str,
     least: float,
     wrong: str,
     options: dict[str, Any] | None = None,
@@ -53,7 +53,7 @@ def _of_order(
         name,
         wrong,
         ORDER,
-        functools.partial(_ours, ours),
+        functools.partial(_ours, plugin),
         functools.partial(_theirs, name, **(options or {})),
         at_least=least,
         raises=raises,
@@ -69,44 +69,40 @@ def _last_sigma(theirs: bool) -> float:
         comfyui().run("uni_pc", BIMODAL, x, sigmas)
         return sigmas[-1].item()
     path = [*(Level(1.0, sigma) for sigma in sigmas[:-1].tolist()), CLEAN]
-    sample(UniPC(), BIMODAL, x, path)
+    sample(build("sampler", "unipc"), BIMODAL, x, path)
     return path[-1].sigma
 
 
 def _float64(theirs: bool) -> float:
     def run(x: Tensor, levels: Sequence[Level]) -> Tensor:
-        return comfyui().sample("uni_pc", BIMODAL, x, levels) if theirs else sample(UniPC(), BIMODAL, x, levels)
+        return comfyui().sample("uni_pc", BIMODAL, x, levels)
 
-    return error(run, levels(80))
-
-
-def _third_order(theirs: bool) -> float:
-    return _theirs("dpmpp_3m_sde", eta=0.0) if theirs else _ours(DPMpp3MSDE(eta=0.0))
+    return error(run if theirs else ours("unipc"), levels(80))
 
 
 FAULTS = (
     _of_order(
         "ipndm",
-        IPNDM(),
+        "ipndm",
         1.8,
         "Its coefficients are those of equal steps of sigma, which no schedule has.",
     ),
     _of_order(
         "ipndm_v",
-        LMS(),
+        "lms",
         1.8,
         "The coefficients through three points have a misplaced term, those through four a wrong ratio of steps.",
         threads=("leejet/stable-diffusion.cpp#344",),
     ),
     _of_order(
         "heunpp2",
-        Heun(),
+        "heun",
         1.8,
         "The weights of its slopes depend on the first sigma of the run: first order for three evaluations a step.",
     ),
     _of_order(
         "deis",
-        LMS(points=3),
+        "lms(points=3)",
         1.8,
         "deis_mode='rhoab' makes coefficients for more points than the step takes.",
         {"deis_mode": "rhoab"},
@@ -114,16 +110,16 @@ FAULTS = (
     ),
     _of_order(
         "er_sde",
-        ERSDE(scaler="ode", s_noise=0.0),
+        "er_sde(scaler='ode', s_noise=0.0)",
         1.9,
         "Its integrals are left sums of 200 terms, whose error of first order takes over.",
         {"noise_scaler": lambda x: x, "s_noise": 0.0},
     ),
     _of_order(
         "dpmpp_2s_ancestral_cfg_pp",
-        DPMpp2SAncestral(eta=0.0),
+        "dpmpp_2s_ancestral(eta=0.0)",
         1.8,
-        "The second stage adds x of the first, so that even without noise and guidance it does not converge.",
+        "The unconditional x0 of the second stage is subtracted from the guided one of the first.",
         {"eta": 0.0},
         threads=("comfyanonymous/ComfyUI#14814",),
     ),

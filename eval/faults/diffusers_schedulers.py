@@ -17,12 +17,18 @@ from ...samplers.protocols import Denoiser
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
-def scheduler(name: str, steps: int, **options: Any) -> Any:
-    """One of theirs with Stable Diffusion's table, float64 where they keep it, and timesteps for that many steps."""
+def untouched(name: str, steps: int, **options: Any) -> Any:
+    """One of theirs with timesteps for that many steps."""
     import diffusers
 
-    made = getattr(diffusers, name)(**(SD | options))
+    made = getattr(diffusers, name)(**options)
     made.set_timesteps(steps)
+    return made
+
+
+def scheduler(name: str, steps: int, **options: Any) -> Any:
+    """One of theirs with Stable Diffusion's table, in float64 where they keep it."""
+    made = untouched(name, steps, **(SD | options))
     if hasattr(made, "alphas_cumprod"):
         made.alphas_cumprod = made.alphas_cumprod.double()
     return made

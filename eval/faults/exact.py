@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from ...plugins.registry import build
 from ...samplers import Level
 from ...samplers.conformance.convergence import slope
 from ...samplers.conformance.trial import normal_quantiles
 from ...samplers.level import PURE_NOISE
 from ...samplers.problems import BIMODAL
+from ...samplers.run import sample
 
 Run = Callable[[Tensor, Sequence[Level]], Tensor]
 """Walks x along levels."""
@@ -21,6 +23,12 @@ def error(run: Run, levels: Sequence[Level]) -> float:
     first, last = levels[0], levels[-1]
     x = BIMODAL.flow(normal_quantiles(24), PURE_NOISE, first).view(1, 1, 4, 6)
     return (run(x, levels) - BIMODAL.flow(x, first, last)).square().mean().sqrt().item() / last.alpha
+
+
+def ours(plugin: str) -> Run:
+    """Our sampler of this name and settings, for data of two modes."""
+    sampler = build("sampler", plugin)
+    return lambda x, levels: sample(sampler, BIMODAL, x, levels)
 
 
 def order(run: Callable[[int], float], steps: Sequence[int] = (70, 150, 310)) -> float:

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...samplers import IPNDM, LMS, DPMpp2MSDE, DPMpp3M, DPMpp3MSDE, Level
+from ...plugins.registry import build
+from ...samplers import Level
 from ...samplers.level import CLEAN, PURE_NOISE
 from ...samplers.problems import BIMODAL
 from ...samplers.reverse_sde import moments
 from ...samplers.run import sample
-from .diffusers_schedulers import follow, levels_of, scheduler, velocity
-from .exact import error, order
+from .diffusers_schedulers import follow, levels_of, scheduler, untouched, velocity
+from .exact import error, order, ours
 from .fault import Fault
 from .hosts import k_diffusion
 
@@ -50,7 +51,7 @@ def _ours(sampler: Any, eta: float = 0.0) -> float:
         levels = [Level(1.0, sigma) for sigma in sigmas]
         return sample(
             sampler,
-            lambda x, level: torch.full_like(x, _parabola(level.half_logsnr)),  # type: ignore[union-attr]
+            lambda x, level: torch.full_like(x, _parabola(level.half_logsnr)),
             x,
             levels,
             lambda s, t: torch.zeros_like(x),
@@ -96,7 +97,7 @@ def _one_step(theirs: bool) -> float:
             lambda x, sigma: answer, x, sigmas, disable=True, noise_sampler=lambda s, t: x
         )
     else:
-        end = sample(DPMpp2MSDE(), BIMODAL, x, levels)
+        end = sample(build("sampler", "dpmpp_2m_sde"), BIMODAL, x, levels)
     return (end - answer).abs().max().item()
 
 
@@ -114,9 +115,9 @@ def _loud(theirs: bool) -> float:
             noise_sampler=lambda s, t: z,
         )
     else:
-        from ...samplers import DPM2Ancestral
-
-        end = sample(DPM2Ancestral(eta=2.0), BIMODAL, x, [Level(1.0, 3.0), Level(1.0, 2.0)], lambda s, t: z)
+        end = sample(
+            build("sampler", "dpm_2_ancestral(eta=2.0)"), BIMODAL, x, [Level(1.0, 3.0), Level(1.0, 2.0)], lambda s, t: z
+        )
     return (end - BIMODAL(x, Level(1.0, 3.0))).std().item() / 2
 
 
@@ -124,10 +125,7 @@ def _ipndm(theirs: bool) -> float:
     """On their own levels."""
 
     def at(steps: int) -> float:
-        import diffusers
-
-        made = diffusers.IPNDMScheduler()
-        made.set_timesteps(steps)
+        made = untouched("IPNDMScheduler", steps)
         pairs = zip(made.alphas.tolist(), made.betas.tolist(), strict=True)
         levels = [PURE_NOISE, *(Level(alpha, sigma) for alpha, sigma in list(pairs)[1:-1]), CLEAN]
 
@@ -136,15 +134,17 @@ def _ipndm(theirs: bool) -> float:
                 x = made.step(velocity(x, level), t, x).prev_sample
             return x
 
-        return error(run if theirs else lambda x, levels: sample(IPNDM(compat=True), BIMODAL, x, levels), levels)
+        return error(
+            run if theirs else ours("ipndm(compat=True)"),
+            levels,
+        )
 
     return order(at)
 
 
 def _pndm(theirs: bool, steps: int, **options: Any) -> float:
     made = scheduler("PNDMScheduler", steps, skip_prk_steps=True, **options)
-    ours = lambda x, levels: sample(LMS(), BIMODAL, x, levels)  # noqa: E731
-    return error((lambda x, levels: follow(made, x)) if theirs else ours, levels_of(made))
+    return error((lambda x, levels: follow(made, x)) if theirs else ours("lms"), levels_of(made))
 
 
 HALF = "The second divided difference stands where twice as much, the second derivative, belongs."
@@ -155,7 +155,7 @@ FAULTS = (
         "DPMSolverMultistepScheduler, solver_order=3",
         HALF,
         PARABOLA,
-        functools.partial(_ours, DPMpp3M()),
+        functools.partial(_ours, build("sampler", "dpmpp_3m")),
         functools.partial(_diffusers, "dpmsolver++"),
         at_most=1e-6,
         threads=("huggingface/diffusers#9104", "huggingface/diffusers#13778"),
@@ -166,7 +166,7 @@ FAULTS = (
         "DPMSolverMultistepScheduler, solver_order=3, algorithm_type='sde-dpmsolver++'",
         "The weight of the second difference has - 1/2 where + 1/2 belongs, and half the size.",
         PARABOLA,
-        functools.partial(_ours, DPMpp3MSDE(), 1.0),
+        functools.partial(_ours, build("sampler", "dpmpp_3m_sde"), 1.0),
         functools.partial(_diffusers, "sde-dpmsolver++"),
         at_most=1e-6,
         threads=("huggingface/diffusers#9104",),
@@ -177,7 +177,7 @@ FAULTS = (
         "sample_dpmpp_3m_sde",
         HALF,
         PARABOLA,
-        functools.partial(_ours, DPMpp3MSDE(eta=0.0)),
+        functools.partial(_ours, build("sampler", "dpmpp_3m_sde(eta=0.0)")),
         _k_diffusions,
         at_most=1e-6,
     ),

@@ -8,14 +8,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...samplers import Churn, DPMppSDE, EulerAncestral, Heun, Level
+from ...plugins.registry import build
+from ...samplers import Level
 from ...samplers.conformance.convergence import output_moments
 from ...samplers.noise import SeededNoise
 from ...samplers.path import Path
 from ...samplers.problems import BIMODAL, GAUSSIAN
 from ...samplers.protocols import Sampler
 from ...samplers.run import sample
-from .diffusers_schedulers import noise_in, scheduler, seeded
+from .diffusers_schedulers import noise_in, scheduler, seeded, untouched
 from .fault import Fault
 from .hosts import k_diffusion
 
@@ -69,11 +70,8 @@ def _flow_churn(theirs: bool) -> float:
     """Share by which the deviation of the images is off 0.5."""
     if not theirs:
         levels = [Level(1 - i / 40, i / 40) for i in range(40, -1, -1)]
-        return abs(output_moments(Churn(Heun(), s_churn=4.0), Path(levels))[1] / 0.5 - 1)
-    import diffusers
-
-    made, generator = diffusers.FlowMatchHeunDiscreteScheduler(), seeded(0)
-    made.set_timesteps(40)
+        return abs(output_moments(build("sampler", "churn(heun, s_churn=4.0)"), Path(levels))[1] / 0.5 - 1)
+    made, generator = untouched("FlowMatchHeunDiscreteScheduler", 40), seeded(0)
     x = torch.randn(20_000, generator=generator, dtype=torch.float64)
     for t in made.timesteps:
         sigma = t.item() / 1000
@@ -89,7 +87,7 @@ FAULTS = (
         "default noise of sample_*_ancestral",
         BATCH,
         ALONE,
-        functools.partial(_ours, EulerAncestral()),
+        functools.partial(_ours, build("sampler", "euler_ancestral")),
         _k_diffusions,
         at_most=0,
     ),
@@ -99,7 +97,7 @@ FAULTS = (
         "DPMSolverSDEScheduler",
         BATCH + " Its step takes no generators.",
         ALONE,
-        functools.partial(_ours, DPMppSDE()),
+        functools.partial(_ours, build("sampler", "dpmpp_sde")),
         _brownian,
         at_most=0,
         threads=("huggingface/diffusers#6222", "huggingface/diffusers#612"),

@@ -55,7 +55,7 @@ def flow_rows() -> list[Row]:
         found = version("ComfyUI")
     except MissingPeerError:
         return []
-    rows = []
+    rows: list[Row] = []
     for pair in PAIRS:
         moments = [f"{value:.3f}" for value in (*theirs(pair), *ours(pair))]
         values = (pair.title, found, *moments[:2], pair.plugin, *moments[2:])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...samplers.protocols import NoiseSchedule, Spacing
 from ...samplers.schedules import Cosine, Flow, ScaledLinear
 from ...samplers.spacings import Beta, Karras, Linspace
-from .diffusers_schedulers import scheduler
+from .diffusers_schedulers import scheduler, untouched
 from .fault import Fault
 
 SD = ScaledLinear()
@@ -49,11 +49,7 @@ def _repeats(theirs: bool, schedule: NoiseSchedule, steps: int, **options: str) 
 def _flow_end(theirs: bool) -> float:
     if not theirs:
         return Linspace()(Flow(shift=3.0), 20)[-2].sigma
-    import diffusers
-
-    made = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
-    made.set_timesteps(20)
-    return made.sigmas[-2].item()
+    return untouched("FlowMatchEulerDiscreteScheduler", 20, shift=3.0).sigmas[-2].item()
 
 
 FAULTS = (
@@ -104,7 +100,7 @@ FAULTS = (
         "karras-cosine",
         "diffusers",
         "DPMSolverMultistepScheduler, squaredcos_cap_v2, use_karras_sigmas",
-        "Levels from 20291 to 7000 are all called timestep 998.",
+        "Four levels from 20291 to 7000 are all called timestep 998, and so on.",
         "repeated times among 20 steps",
         functools.partial(_repeats, False, Cosine(), 20),
         functools.partial(_repeats, True, Cosine(), 20, beta_schedule="squaredcos_cap_v2"),

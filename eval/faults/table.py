@@ -18,8 +18,13 @@ def measure(fault: Fault) -> Row | None:
 
     Raises:
         MissingPeerError: if it is not there.
+        RuntimeError: if ours is wrong, or theirs fails in another way than the fault's.
     """
-    found, theirs = version(fault.peer), outcome(fault.theirs)
+    found, theirs, ours = version(fault.peer), outcome(fault.theirs), fault.ours()
+    if isinstance(theirs, str) and theirs != fault.raises:
+        raise RuntimeError(f"{fault.name}: {theirs} was raised, which is not the fault")
+    if not fault.right(ours):
+        raise RuntimeError(f"{fault.name}: ours has {ours}, right is {fault.bound}")
     if not isinstance(theirs, str) and fault.right(theirs):
         return None
     return {
@@ -31,7 +36,7 @@ def measure(fault: Fault) -> Row | None:
         "measure": fault.measure,
         "right": fault.bound,
         "theirs": number(theirs),
-        "ours": number(outcome(fault.ours)),
+        "ours": number(ours),
         "threads": " ".join(fault.threads),
         "command": f"python -m sigmabench.eval.faults {fault.name}",
     }

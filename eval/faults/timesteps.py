@@ -6,15 +6,15 @@ import functools
 
 import torch
 
-from ...samplers import DDIM, DDPM, DEIS, TCD, Euler, Level
+from ...plugins.registry import build
+from ...samplers import Level
 from ...samplers.level import CLEAN
 from ...samplers.problems import BIMODAL, GAUSSIAN
-from ...samplers.protocols import Sampler
 from ...samplers.run import sample
 from ...samplers.schedules import ScaledLinear
 from ...samplers.spacings import Exponential
 from .diffusers_schedulers import follow, level_at, levels_of, noise_in, scheduler, seeded
-from .exact import error, order
+from .exact import error, order, ours
 from .fault import Fault
 
 THREADS = ("huggingface/diffusers#12633", "huggingface/diffusers#11347", "huggingface/diffusers#9261")
@@ -22,7 +22,7 @@ ORDER = "order of convergence from 70 to 310 steps"
 X = torch.linspace(-1, 1, 100, dtype=torch.float64).view(1, 4, 5, 5)
 
 
-def fault_of_steps(name: str, spacing: str, ours: Sampler) -> Fault:
+def fault_of_steps(name: str, spacing: str) -> Fault:
     """Theirs, and ours on the levels of their timesteps."""
 
     def theirs(steps: int) -> float:
@@ -31,7 +31,7 @@ def fault_of_steps(name: str, spacing: str, ours: Sampler) -> Fault:
 
     def mine(steps: int) -> float:
         made = scheduler(name, steps, timestep_spacing=spacing, prediction_type="v_prediction")
-        return error(lambda x, levels: sample(ours, BIMODAL, x, levels), levels_of(made))
+        return error(ours("ddim"), levels_of(made))
 
     return Fault(
         f"{name.removesuffix('Scheduler').lower()}-{spacing}",
@@ -52,7 +52,8 @@ def _noise_left(large: bool) -> float:
     if large:
         end = made.step(noise_in(X, last, GAUSSIAN), made.timesteps[-1], X, generator=seeded(0)).prev_sample
     else:
-        end = sample(DDPM(variance="large"), GAUSSIAN, X, [last, clean], lambda s, t: torch.ones_like(X))
+        ddpm = build("sampler", "ddpm(variance='large')")
+        end = sample(ddpm, GAUSSIAN, X, [last, clean], lambda s, t: torch.ones_like(X))
     return (end - GAUSSIAN(X, last)).std().item()
 
 
@@ -60,7 +61,9 @@ def _black(theirs: bool) -> float:
     """What is left of the noise when the network is sure of black."""
     x = torch.randn(1000, generator=seeded(0), dtype=torch.float64)
     if not theirs:
-        end = sample(TCD(), lambda x, level: x * 0, x, [ScaledLinear().level(1.0), CLEAN], lambda s, t: x)
+        end = sample(
+            build("sampler", "tcd"), lambda x, level: x * 0, x, [ScaledLinear().level(1.0), CLEAN], lambda s, t: x
+        )
     else:
         made = scheduler("TCDScheduler", 1, prediction_type="sample")
         end = made.step(x * 0, made.timesteps[0], x, eta=0.3).prev_sample
@@ -84,7 +87,7 @@ def _deis_end(theirs: bool) -> float:
         answers.append(BIMODAL(x, level))  # type: ignore[arg-type]
         return answers[-1]
 
-    return (sample(DEIS(), watched, x, [*levels, CLEAN]) - answers[-1]).square().mean().sqrt().item()
+    return (sample(build("sampler", "deis"), watched, x, [*levels, CLEAN]) - answers[-1]).square().mean().sqrt().item()
 
 
 def _log_linear(theirs: bool) -> float:
@@ -101,15 +104,15 @@ def _log_linear(theirs: bool) -> float:
                 x = made.step(noise_in(seen, told), t, x).prev_sample
             return x
 
-        return error(run if theirs else lambda x, levels: sample(Euler(), BIMODAL, x, levels), levels)
+        return error(run if theirs else ours("euler"), levels)
 
     return order(at)
 
 
 FAULTS = (
-    fault_of_steps("DDIMScheduler", "trailing", DDIM()),
-    fault_of_steps("DDIMScheduler", "linspace", DDIM()),
-    fault_of_steps("DDIMParallelScheduler", "trailing", DDIM()),
+    fault_of_steps("DDIMScheduler", "trailing"),
+    fault_of_steps("DDIMScheduler", "linspace"),
+    fault_of_steps("DDIMParallelScheduler", "trailing"),
     Fault(
         "euler-log-linear",
         "diffusers",

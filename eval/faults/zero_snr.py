@@ -7,14 +7,14 @@ import functools
 import torch
 
 from ...plugins.prediction import coefficients
-from ...samplers import DDIM, DPMpp2M
+from ...plugins.registry import build
 from ...samplers.level import PURE_NOISE
-from ...samplers.problems import BIMODAL, GAUSSIAN
+from ...samplers.problems import GAUSSIAN
 from ...samplers.run import sample
 from ...samplers.schedules import ScaledLinear, ZeroTerminalSNR
 from ...samplers.spacings import Karras, Trailing
-from .diffusers_schedulers import SD, levels_of, scheduler, seeded, velocity, vp_sigmas
-from .exact import error
+from .diffusers_schedulers import SD, levels_of, scheduler, seeded, untouched, velocity, vp_sigmas
+from .exact import error, ours
 from .fault import Fault
 
 ZERO = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
@@ -25,16 +25,13 @@ WITH_GENERATOR = ("DDPMScheduler", "LCMScheduler", "TCDScheduler")
 def _nan_at_eta_1(theirs: bool) -> float:
     failed = 0
     for steps in range(5, 101, 5):
-        import diffusers
-
-        made = diffusers.DDIMScheduler(**SD, **ZERO, prediction_type="v_prediction", clip_sample=False)
-        made.set_timesteps(steps)
+        made = untouched("DDIMScheduler", steps, **SD, **ZERO, prediction_type="v_prediction", clip_sample=False)
         if theirs:
             v = velocity(X, PURE_NOISE, GAUSSIAN)
             end = made.step(v, made.timesteps[0], X, eta=1.0, variance_noise=X).prev_sample
             failed += not end.isfinite().all()
         else:
-            end = sample(DDIM(eta=1.0), GAUSSIAN, X, levels_of(made)[:2], lambda s, t: X)
+            end = sample(build("sampler", "ddim(eta=1.0)"), GAUSSIAN, X, levels_of(made)[:2], lambda s, t: X)
             failed += not end.isfinite().all()
     return failed
 
@@ -63,7 +60,7 @@ def _bias(theirs: bool) -> float:
         for t, level in zip(made.timesteps, levels_of(made), strict=False):
             x = made.step(velocity(x, level, GAUSSIAN), t, x).prev_sample
     else:
-        x = sample(DDIM(), GAUSSIAN, x, Trailing()(ZeroTerminalSNR(ScaledLinear()), 20))
+        x = sample(build("sampler", "ddim"), GAUSSIAN, x, Trailing()(ZeroTerminalSNR(ScaledLinear()), 20))
     return abs(x.item() - GAUSSIAN.mean)
 
 
@@ -71,7 +68,7 @@ def _karras(theirs: bool) -> float:
     options = {**ZERO, "use_karras_sigmas": True, "prediction_type": "v_prediction"}
     if not theirs:
         levels = Karras(sigma_max=80.0)(ZeroTerminalSNR(ScaledLinear()), 50)
-        return error(lambda x, levels: sample(DPMpp2M(), BIMODAL, x, levels), levels)
+        return error(ours("dpmpp_2m"), levels)
     made = scheduler("DPMSolverMultistepScheduler", 50, **options)
 
     def run(x: torch.Tensor, levels: object) -> torch.Tensor:

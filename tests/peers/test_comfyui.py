@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sigmabench.eval.faults.exact import error
-from sigmabench.eval.faults.hosts import MissingPeerError, comfyui
+from sigmabench.eval.peers.comfyui import MissingPeerError, comfyui
 from sigmabench.plugins.registry import build
 from sigmabench.samplers import Level
 from sigmabench.samplers.conformance.convergence import jagged_path
@@ -63,8 +63,8 @@ ON_SIGMA = {
     "dpm_2_ancestral": "dpm_2_ancestral",
     "dpmpp_2s_ancestral": "dpmpp_2s_ancestral",
 }
-"""Equal on variance exploding levels. On a flow, solvers of the ODE take sigma where ours takes sigma / alpha, ancestral
-ones have another amount of noise for the same eta, and the rest are faults."""
+"""Equal on variance exploding levels. On a flow, solvers of the ODE take sigma where ours takes sigma / alpha,
+ancestral ones have another amount of noise for the same eta, and the rest are faults."""
 
 ON_FLOW = {
     "heun": "runge_kutta(method=heun2, quantity=flow)",
