@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from diffusers import (
+    ChromaTransformer2DModel,
     DiTTransformer2DModel,
     FluxTransformer2DModel,
     PixArtTransformer2DModel,
@@ -85,7 +86,15 @@ def flux():
     )  # fmt: skip
 
 
-MAKERS = {f.__name__: f for f in (unet, sdxl, sd3, sd35, pixart, flux)}
+def chroma():
+    return ChromaTransformer2DModel(
+        patch_size=1, in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=16, axes_dims_rope=(4, 4, 8), approximator_hidden_dim=32, approximator_layers=1,
+        approximator_num_channels=16,
+    )  # fmt: skip
+
+
+MAKERS = {f.__name__: f for f in (unet, sdxl, sd3, sd35, pixart, flux, chroma)}
 
 
 class Bare:
@@ -112,7 +121,7 @@ def made(name):
     network = MAKERS[name]().eval().requires_grad_(False)
     for parameter in network.parameters():
         parameter.mul_(1.5)
-    model = Bare(network, (16, 16) if name == "flux" else (4, 8, 8))
+    model = Bare(network, (16, 16) if name in ("flux", "chroma") else (4, 8, 8))
     rows, generator = len(LEVELS), torch.Generator().manual_seed(4)
     draw = lambda *shape: torch.randn(rows, *shape, generator=generator)  # noqa: E731
     condition = {"encoder_hidden_states": draw(TEXT, 16)}
@@ -122,7 +131,7 @@ def made(name):
         condition["added_cond_kwargs"] = {"text_embeds": draw(16), "time_ids": draw(6)}
     if name == "pixart":
         condition["added_cond_kwargs"] = {"resolution": None, "aspect_ratio": None}
-    if name == "flux":
+    if name in ("flux", "chroma"):
         ids = torch.cartesian_prod(torch.zeros(1), torch.arange(4.0), torch.arange(4.0))
         condition |= {"img_ids": ids, "txt_ids": torch.zeros(TEXT, 3)}
     return model, draw(*model.shape), condition
@@ -302,6 +311,39 @@ def test_skipped_layers_are_diffusers_layer_skip(name, layer, where, indices):
     ours = answer(case, SkippedLayers(layer))
     apply_layer_skip(case[0].network, LayerSkipConfig(indices, fqn=where))
     close(ours, plain(case))
+
+
+WITHOUT = [
+    ("sd3", "2", "transformer_blocks", 2), ("sd35", "0", "transformer_blocks", 0),
+    ("pixart", "2", "transformer_blocks", 2),
+    ("flux", "1", "transformer_blocks", 1), ("flux", "single.0", "single_transformer_blocks", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "layer", "where", "index"), WITHOUT)
+def test_a_network_that_skips_a_layer_is_the_network_without_it(name, layer, where, index):
+    case = made(name)
+    ours = answer(case, SkippedLayers(layer))
+    del getattr(case[0].network, where)[index]
+    close(ours, plain(case))
+
+
+@pytest.mark.parametrize("change", [SkippedLayers("single.1"), ShuffledTokens("single.1")], ids=str)
+def test_blocks_of_one_sequence_for_text_and_image_change_the_image_alone(change):
+    model, x, condition = made("chroma")
+    seen = []
+    after = model.network.single_transformer_blocks[1]
+    model.network.norm_out.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    after.norm.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    model.denoise(x, LEVELS, condition)
+    usual, _ = seen[0], seen.clear()
+    perturbed(model, change).denoise(x, LEVELS, condition)
+    if isinstance(change, SkippedLayers):
+        assert torch.equal(seen[0], usual[:, TEXT:]), "what the block was given is what leaves the network"
+    else:
+        assert torch.equal(seen[0][:, :TEXT], usual[:, :TEXT])
+        close(seen[0].sum(1), usual.sum(1))
+        assert not torch.allclose(seen[0], usual)
 
 
 @pytest.mark.parametrize("name", ["pixart"])

@@ -5,10 +5,8 @@ The network is left as it is: its layers work in another way while the changed m
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -29,12 +27,10 @@ from ...samplers.perturbation import (
     WeakModel,
 )
 from ..protocols import AGAINST, Condition, Model
-from . import attention
+from . import attention, blocks
 from .layers import IMAGE_ALONE, IMAGE_FIRST, Layer, deepest_down, layers_of, middle, select
 from .replaced import forward_replaced, with_attention
 from .weak import weak_model
-
-STATES = "encoder_hidden_states"
 
 
 def perturbed(model: Any, change: Change) -> Model:
@@ -64,7 +60,7 @@ class Changed:
         """E[x0 | x] by the changed network, one level per row; a watched one has a channel more."""
         own = {name: rows for name, rows in condition.items() if not name.startswith(AGAINST)}
         watched: list[Tensor] = []
-        against = condition[AGAINST + STATES] if isinstance(self.change, NormalizedAttention) else None
+        against = condition[AGAINST + blocks.STATES] if isinstance(self.change, NormalizedAttention) else None
         with self._at_work(levels, against, watched):
             x0 = self.model.denoise(x, levels, own)
         if not watched:
@@ -86,12 +82,12 @@ class Changed:
         """The modules of a layer that are changed, with what they do instead."""
         change, block = self.change, layer.block
         if isinstance(change, SkippedLayers):
-            yield block, _skipped(layer)
+            yield block, blocks.skipped(layer)
         elif isinstance(change, ShuffledTokens):
-            yield block, _shuffled(layer, block.forward, levels)
+            yield block, blocks.shuffled(layer, self._image(layer, block), levels)
         elif isinstance(change, NormalizedAttention):
             if layer.cross_attention is not None and against is not None:
-                yield layer.cross_attention, _led_away(layer, against, change)
+                yield layer.cross_attention, blocks.led_away(layer, against, change)
         elif isinstance(change, SparseCrossAttention):
             if layer.cross_attention is not None:
                 instead = attention.sparse(change.scale, change.alpha)
@@ -110,9 +106,10 @@ class Changed:
         return attention.received(watched.append)
 
     def _image(self, layer: Layer, module: nn.Module) -> slice:
-        """Which tokens of a self-attention are those of the image."""
-        alone = layer.sequence == IMAGE_ALONE or module is getattr(layer.block, "attn2", None)
-        if alone:
+        """Which tokens are those of the image, of what a block or a self-attention is given."""
+        if layer.sequence == IMAGE_ALONE or module is getattr(layer.block, "attn2", None):
+            return slice(None)
+        if module is layer.block and not layer.joined:
             return slice(None)
         patch = self.network.config.get("patch_size") or 1  # type: ignore[union-attr, operator]
         tokens = self.shape[0] if len(self.shape) == 2 else (self.shape[-2] // patch) * (self.shape[-1] // patch)
@@ -153,46 +150,3 @@ def _check(model: Any, change: NetworkChange, layers: list[Layer]) -> None:
     blurred = isinstance(change, BlurredQueries) and change.sigma is not None
     if (blurred or watched) and len(model.shape) != 3:
         raise ValueError(f"x of shape {model.shape} has no rows and columns, which {change} needs")
-
-
-def _skipped(layer: Layer) -> Callable[..., Any]:
-    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if layer.sequence == IMAGE_ALONE:
-            return hidden_states
-        return (args[0] if args else kwargs[STATES]), hidden_states
-
-    return forward
-
-
-def _shuffled(layer: Layer, usual: Callable[..., Any], levels: Sequence[Level]) -> Callable[..., Any]:
-    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        tokens = hidden_states.shape[1]
-        orders = torch.stack([_order(layer.name, tokens, level.ve_sigma) for level in levels])
-        orders = orders.to(hidden_states.device)[..., None].expand_as(hidden_states)
-        return usual(hidden_states.gather(1, orders), *args, **kwargs)
-
-    return forward
-
-
-@lru_cache(maxsize=4096)
-def _order(name: str, tokens: int, ve_sigma: float) -> Tensor:
-    """Drawn for a layer and a noise level, so that an image is the same in any batch."""
-    seed = zlib.crc32(f"{name} {ve_sigma!r}".encode())
-    return torch.randperm(tokens, generator=torch.Generator().manual_seed(seed))
-
-
-def _led_away(layer: Layer, against: Tensor, change: NormalizedAttention) -> Callable[..., Any]:
-    usual = layer.cross_attention.forward  # type: ignore[union-attr]
-
-    def forward(hidden_states: Tensor, encoder_hidden_states: Tensor, **kwargs: Any) -> Tensor:
-        found: list[Tensor] = []
-
-        def keep(**arguments: Any) -> Tensor:
-            found.append(attention.dense(**arguments))
-            return found[0]
-
-        with_attention(usual, keep, layer.name)(hidden_states, against.to(encoder_hidden_states), **kwargs)
-        instead = attention.away_from(found[0], change.scale, change.tau, change.alpha)
-        return with_attention(usual, instead, layer.name)(hidden_states, encoder_hidden_states, **kwargs)
-
-    return forward

@@ -22,6 +22,8 @@ SEQUENCES = {
     "ChromaSingleTransformerBlock": TEXT_FIRST,
 }
 """What its self-attention sees, by the class of a block."""
+JOINED = ("ChromaSingleTransformerBlock",)
+"""Blocks that are given text and image as one sequence, and return it."""
 
 
 class Layer(NamedTuple):
@@ -33,6 +35,10 @@ class Layer(NamedTuple):
     @property
     def sequence(self) -> str:
         return SEQUENCES[type(self.block).__name__]
+
+    @property
+    def joined(self) -> bool:
+        return type(self.block).__name__ in JOINED
 
     @property
     def self_attention(self) -> list[nn.Module]:

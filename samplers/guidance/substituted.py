@@ -23,6 +23,7 @@ class NegativePrompt:
     """Another guidance with the negative prompt in place of the empty one.
 
     As in ComfyUI and diffusers, where uncond is what the negative prompt gives: https://github.com/huggingface/diffusers
+    A sampler that itself needs uncond, such as ``cfg_pp``, is still given that of the empty prompt.
     """
 
     guidance: Guidance = setting(CFG(), kind="guidance", help="what is led away from the negative prompt")
