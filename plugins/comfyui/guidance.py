@@ -25,16 +25,18 @@ PROBES = (PURE_NOISE, *(variance_preserving(10.0 ** (k / 2)) for k in range(8, -
 Hook = Callable[[dict[str, Any]], Any]
 
 
-def branches(guidance: Guidance) -> set[str]:
+def branches(guidance: Guidance) -> set[Any]:
     """Every prediction that the method needs anywhere."""
     return {name for level in PROBES for name in guidance.branches(level)}
 
 
 def inputs(guidance: Guidance) -> dict[str, str] | None:
     """Branch to conditioning input, or None for a method whose branches are more than other conditionings."""
-    needed = branches(guidance) | {"cond", "uncond"}
+    needed = branches(guidance)
     names = THREE if "negative" in needed else INPUTS
-    return {branch: name for branch, name in names.items() if branch in needed} if needed <= set(names) else None
+    if not needed <= set(names):
+        return None
+    return {branch: name for branch, name in names.items() if branch in needed or name in INPUTS.values() - {"middle"}}
 
 
 def inner(guidance: Any) -> str | None:
