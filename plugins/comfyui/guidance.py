@@ -36,7 +36,7 @@ def inputs(guidance: Guidance) -> dict[str, str] | None:
     names = THREE if "negative" in needed else INPUTS
     if not needed <= set(names):
         return None
-    return {branch: name for branch, name in names.items() if branch in needed or name in INPUTS.values() - {"middle"}}
+    return {branch: name for branch, name in names.items() if branch in needed or name in ("positive", "negative")}
 
 
 def inner(guidance: Any) -> str | None:
