@@ -25,7 +25,8 @@ def __getattr__(name: str) -> Any:
 
         return scheduler
     if name in COMFYUI:
+        from .eval.comfyui.nodes import mappings
         from .plugins.comfyui import pack
 
-        return getattr(pack.load(), name)
+        return getattr(pack.load(mappings), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

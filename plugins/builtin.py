@@ -140,11 +140,12 @@ def register_guidance(register: Register) -> None:
 
 @hookimpl
 def register_backends(register: Register) -> None:
-    from ..eval.backends import diffusers_pipeline, embedded, mixture
+    from ..eval.backends import connected, diffusers_pipeline, embedded, mixture
 
     register("embedded", embedded.Embedded)
     register("gaussian_mixture", mixture.GaussianMixture)
     register("diffusers", diffusers_pipeline.Diffusers)
+    register("connected", connected.Connected)
 
 
 @hookimpl

@@ -10,6 +10,8 @@ import time
 import numpy as np
 import pytest
 from live_comfyui import Graph, HostError, Live, listen, relative
+from PIL import Image
+from safetensors.numpy import load_file
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("COMFYUI_DIR"),
@@ -455,3 +457,84 @@ def test_every_node_has_a_help_page_and_none_failed_to_load(live, ours):
     for name in ours:
         page = live.get(f"/extensions/sigmabench/docs/{name}.md")
         assert page.startswith("# "), name
+
+
+# --- sweeps in the graph
+
+
+def sweep_graph(live, model="flow", **given):
+    graph = Graph(model, size=32, batch=4)
+    graph.add("prompts", "SigmabenchPrompts", clip=["loader", 1], text="a cat\na ship")
+    widgets = {
+        "samplers": "euler\nheun", "steps": "2, 3", "scales": "1, 3", "images": 4, "folder": f"sigmabench/{model}",
+        "positive": ["prompts", 0], "prompts": ["prompts", 1], "negative": ["negative", 0], "model": graph.model,
+        "vae": ["loader", 2], "latent_image": ["latent", 0], **given,
+    }  # fmt: skip
+    ours_in(graph, live, "Sweep", **widgets)
+    graph.add("grid", "SaveImage", images=["Sweep", 0], filename_prefix="grid")
+    graph.add("table", "PreviewAny", source=["Sweep", 2])
+    return graph
+
+
+def test_a_sweep_in_the_graph_is_measured_reported_and_resumed(live):
+    graph = sweep_graph(live)
+    ours_in(graph, live, "Report", folder=["Sweep", 3])
+    table = live.run(graph)["table"]["text"][0]
+    assert table.count("\n| heun ") + table.count("\n| euler ") == 8
+    folder = live.base / "output" / "sigmabench" / "flow"
+    assert "<table" in (folder / "report.html").read_text()
+    shards = {path: path.stat().st_mtime_ns for path in folder.glob("cells/*/*.safetensors")}
+    assert len(shards) == 8
+    graph["Sweep"]["inputs"]["steps"] = "2, 3, 4"
+    live.run(graph)
+    now = {path: path.stat().st_mtime_ns for path in folder.glob("cells/*/*.safetensors")}
+    assert len(now) == 12
+    assert all(now[path] == when for path, when in shards.items())  # kept, not made again
+
+
+@pytest.mark.parametrize("model", ["vp", "flow"])
+def test_images_of_a_sweep_are_those_of_sampling_in_the_graph(live, model):
+    """Seed, noise, model, guidance and decoding agree: the best setting's outputs make the very images of its cell."""
+    one = {"samplers": "dpmpp_2m", "steps": "4", "scales": "2.5", "positive": ["positive", 0], "prompts": None}
+    graph = sweep_graph(live, model, **one, folder=f"sigmabench/one_{model}")
+    del graph["Sweep"]["inputs"]["prompts"]
+    noise = graph.add("ours_noise", "SigmabenchNoise", noise_seed=0)
+    guider = graph.add("again", "CFGGuider", model=graph.model, positive=["positive", 0], negative=["negative", 0],
+                       cfg=["Sweep", 6])  # fmt: skip
+    end = graph.sample("latents", ["Sweep", 4], ["Sweep", 5], guider, noise)
+    decoded = graph.add("decoded", "VAEDecode", samples=end, vae=["loader", 2])
+    graph.add("images", "SaveImage", images=decoded, filename_prefix="again")
+    found = live.run(graph)["images"]["images"]
+    sampled = np.stack([np.asarray(Image.open(live.base / "output" / image["filename"])) for image in found])
+    (shard,) = (live.base / "output" / "sigmabench" / f"one_{model}").glob("cells/*/*.safetensors")
+    swept = load_file(shard)["preview"].transpose(0, 2, 3, 1)
+    assert np.abs(sampled.astype(int) - swept.astype(int)).max() <= 2
+
+
+def test_a_sweep_is_cancelled_within_an_evaluation_and_goes_on_from_there(live):
+    graph, made = sweep_graph(live, steps="30, 31", folder="sigmabench/cancelled"), []
+
+    def interrupt(event):
+        if event["type"] == "progress" and event["data"]["node"] == "Sweep" and event["data"]["value"] == 4:
+            made.append(event)
+            live.post("/interrupt", {})
+
+    assert listen(live, graph, interrupt)[-1][0] == "execution_interrupted"
+    folder = live.base / "output" / "sigmabench" / "cancelled"
+    assert made
+    assert len(list(folder.glob("cells/*/*.safetensors"))) == 1
+    assert not list(folder.glob("cells/*/failed.json"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"samplers": "eulr"}, "samplers.* unknown sampler 'eulr'; did you mean 'euler'"),
+        ({"steps": "many"}, "steps = 'many': write numbers"),
+        ({"folder": "../elsewhere"}, "must be a folder inside ComfyUI's output folder"),
+        ({"images": 2}, "metric diversity needs at least 3 images"),
+    ],
+)
+def test_a_sweep_names_the_widget_that_is_wrong(live, given, message):
+    with pytest.raises(HostError, match=message):
+        live.run(sweep_graph(live, **given))

@@ -71,11 +71,7 @@ class Host:
         scaled = x if abs(gain - 1) < 1e-12 else x * gain
         x0 = self.model(scaled, x.new_full((len(x),), self.process.sigma(level)), **self.extra_args)
         others = [self._seen[name] for name in self.needs]
-        return (x, *(self._exact(prediction, scaled, level).to(x.dtype) for prediction in (x0, *others)))
-
-    def _exact(self, x0: Tensor, scaled: Tensor, level: Level) -> Tensor:
-        """At pure noise ComfyUI's large sigma leaves a trace of the noise in x0."""
-        return x0 if level.alpha or self.process.flow else x0 - self.process.kept * scaled
+        return (x, *(self.process.exact(prediction, scaled, level).to(x.dtype) for prediction in (x0, *others)))
 
     def _watched(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The model options with a last function that notes the branches' predictions."""

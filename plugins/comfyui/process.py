@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...samplers.level import PURE_NOISE, Level
 
@@ -60,6 +61,10 @@ class Process:
             return 1 / level.alpha
         return math.hypot(1.0, self.sigma(level))
 
+    def exact(self, x0: Tensor, scaled: Tensor, level: Level) -> Tensor:
+        """x0 without the trace of the noise that ComfyUI's large sigma leaves in it at pure noise."""
+        return x0 if level.alpha or self.flow else x0 - self.kept * scaled
+
 
 def process_of(model_sampling: Any) -> Process:
     """Ask a model_sampling object how it mixes image and noise.
@@ -80,7 +85,7 @@ def process_of(model_sampling: Any) -> Process:
     return _zero_snr(model_sampling) if getattr(model_sampling, "zsnr", False) else Process()
 
 
-def _mix(model_sampling: Any, part: tuple[float, float]) -> torch.Tensor:
+def _mix(model_sampling: Any, part: tuple[float, float]) -> Tensor:
     noise, image = (torch.full((1, 1, 1, 1), value) for value in part)
     return model_sampling.noise_scaling(torch.full((1,), 0.5), noise, image, False).view(())
 

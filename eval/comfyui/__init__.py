@@ -1,0 +1,1 @@
+"""Sweeps inside ComfyUI: nodes that run the harness on a connected model and show its report."""

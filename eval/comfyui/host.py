@@ -1,0 +1,64 @@
+"""What the sweep takes from ComfyUI. Only this file imports it, and only nodes at work import this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.samplers
+import comfy.utils
+import folder_paths
+import torch
+from torch import Tensor
+
+Interrupted = comfy.model_management.InterruptProcessingException
+
+
+class Cancelled(BaseException):
+    """The user's wish to stop, which no handler of failed cells may take for a failure."""
+
+
+class Evaluation(comfy.samplers.Sampler):
+    """In place of a sampler: one prediction, of x as it is."""
+
+    def sample(
+        self, model_wrap: Any, sigmas: Tensor, extra_args: Any, callback: Any, noise: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        sigma = sigmas[:1].expand(len(noise)).to(noise)
+        call = (model_wrap.inner_model, [model_wrap.conds["positive"]], noise, sigma, extra_args["model_options"])
+        (self.x0,) = comfy.samplers.calc_cond_batch(*call)
+        return self.x0
+
+
+def predict(model: Any, x: Tensor, sigma: float, conditioning: Any) -> Tensor:
+    """x0 by the host's own way: loading, areas, ControlNets and hooks are as in any sampling."""
+    evaluation, guider = Evaluation(), comfy.samplers.CFGGuider(model)
+    guider.inner_set_conds({"positive": conditioning})
+    try:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        guider.sample(x, torch.zeros_like(x), evaluation, torch.tensor([sigma, 0.0]), disable_pbar=True, seed=0)
+    except Interrupted as wish:
+        raise Cancelled from wish
+    return evaluation.x0
+
+
+def progress(total: int) -> Callable[[int], None]:
+    """ComfyUI's progress bar for so many images."""
+    return comfy.utils.ProgressBar(total).update
+
+
+def results_folder(name: str) -> Path:
+    """A folder below ComfyUI's output folder.
+
+    Raises:
+        ValueError: for a name that leads out of it.
+    """
+    output = Path(folder_paths.get_output_directory()).resolve()
+    folder = (output / name).resolve()
+    if folder == output or output not in folder.parents:
+        raise ValueError(
+            f"folder = {name!r}: must be a folder inside ComfyUI's output folder, such as sigmabench/first"
+        )
+    return folder
