@@ -59,10 +59,8 @@ class Host:
     def __call__(self, x, sigma, model_options=None, seed=None, **_):
         assert sigma.shape == (len(x),)
         self.calls.append(float(sigma[0]))
-        level = (
-            Level(1 - self.calls[-1], self.calls[-1]) if self.sampling.kind == "flow" else Level(1.0, self.calls[-1])
-        )
-        x0 = predicted = PROBLEM(x.double(), [level] * len(x)).to(x.dtype)
+        levels = [Level(1 - s, s) if self.sampling.kind == "flow" else Level(1.0, s) for s in sigma.tolist()]
+        x0 = predicted = PROBLEM(x.double(), levels).to(x.dtype)
         for hook in (model_options or {}).get("sampler_post_cfg_function", []):
             x0 = hook({"denoised": x0, "uncond": [1], "cond_denoised": x0, "uncond_denoised": predicted / 2})
         return x0
@@ -151,6 +149,19 @@ def test_each_step_is_reported_once_with_the_prediction_of_its_own_level(name):
         for report in reports:
             expected = PROBLEM(report["x"], [Level(1.0, report["sigma"])] * len(x))
             assert torch.allclose(report["denoised"], expected, atol=1e-12)
+
+
+def test_a_sampler_that_steps_as_its_image_needs_is_run_for_each_with_the_whole_batch_at_every_call():
+    class Whole(Host):
+        def __call__(self, x, sigma, **more):
+            assert len(x) == 3
+            return super().__call__(x, sigma, **more)
+
+    sigmas, (x, _) = torch.tensor([14.0, 1.0, 0.0], dtype=torch.float64), start("vp", 14.0, batch=3)
+    x[1] *= 0.1
+    alone = sample(build("sampler", "dpm_adaptive"), PROBLEM, x[1:2], [Level(1.0, s) for s in sigmas.tolist()])
+    made = function("dpm_adaptive")(Whole(), x, sigmas, extra_args={"seed": 0})
+    assert torch.allclose(made[1:2], alone, rtol=1e-12, atol=1e-12)
 
 
 def test_cancelling_is_noticed_before_the_next_evaluation():

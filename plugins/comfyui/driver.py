@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor
 from ...samplers.level import Level
 from ...samplers.noise import SeededNoise
 from ...samplers.path import Path
-from ...samplers.protocols import Sampler
-from ...samplers.run import start
+from ...samplers.protocols import Run, Sampler
+from ...samplers.run import lockstep, start
 from .process import Process, process_of
 
 SUPPLIED = {"uncond": "uncond_denoised", "cond": "cond_denoised"}
@@ -28,7 +28,6 @@ class SamplerFunction:
             raise ValueError(f"{name} needs predictions of {', '.join(sorted(unknown))}, which ComfyUI does not give")
         self.__name__, self.sampler, self._poll = f"sample_{name}", sampler, poll
 
-    @torch.no_grad()
     def __call__(
         self, model: Any, x: Tensor, sigmas: Tensor, extra_args: Mapping[str, Any] | None = None,
         callback: Callable[[dict[str, Any]], None] | None = None, disable: bool | None = None,
@@ -37,41 +36,67 @@ class SamplerFunction:
         if not len(x):
             return x
         extra_args = extra_args or {}
-        process, values = process_of(model.inner_model.inner_model.model_sampling), sigmas.tolist()
-        path = path_of(process, values)
-        host = Host(model, process, extra_args, self.sampler.needs)
+        process = process_of(model.inner_model.inner_model.model_sampling)
+        path, seeds = path_of(process, sigmas.tolist()), image_seeds(extra_args.get("seed"), len(x))
+        each = 1 if self.sampler.evaluations is None else len(x)  # steps that follow from the image: a run for each
         steps = Steps(path, process, callback or (lambda report: None))
-        noise = SeededNoise(image_seeds(extra_args.get("seed"), len(x)), x.shape[1:], x.device)
-        run = start(self.sampler, x / process.gain(path.levels[0]), path, noise)
-        reply: tuple[Any, ...] | None = None
-        while True:
-            try:
-                x, level = run.send(reply)  # type: ignore[arg-type]
-            except StopIteration as stop:
-                steps.finish()
-                return stop.value * process.gain(path.levels[-1])
-            self._poll()
-            steps.arrive(level)
-            reply = host(x, level)
-            steps.answered(x, level, reply[1])
+        host = Host(model, process, extra_args, self.sampler.needs, steps, self._poll)
+        begin = (x / process.gain(path.levels[0])).split(each)
+        noises = (SeededNoise(seeds[i : i + each], x.shape[1:], x.device) for i in range(0, len(x), each))
+        runs = [start(self.sampler, part, path, noise) for part, noise in zip(begin, noises, strict=True)]
+        ends = lockstep([_numbered(i, run) for i, run in enumerate(runs)], host)
+        steps.finish()
+        return torch.cat(ends) * process.gain(path.levels[-1])
+
+
+def _numbered(i: int, run: Run) -> Generator[tuple[int, Tensor, Level], Any, Tensor]:
+    """The run, its requests with its number."""
+    reply = None
+    while True:
+        try:
+            request = run.send(reply)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value
+        reply = yield i, *request
 
 
 class Host:
-    """Answers ``(x, level)`` with ``(x, x0, *what the sampler needs)``, evaluating the model at no other sigma."""
+    """Answers rounds of requests with one call of the model on the whole batch: masks and texts belong to all of it.
 
-    def __init__(self, model: Any, process: Process, extra_args: Mapping[str, Any], needs: tuple[str, ...]) -> None:
-        self.model, self.process, self.needs = model, process, needs
+    It evaluates the model at the level of x alone, for inpainting mixes x with noise of that very level. A run that has
+    come to its end takes part with its last x.
+    """
+
+    def __init__(
+        self, model: Any, process: Process, extra_args: Mapping[str, Any], needs: tuple[str, ...], steps: Steps,
+        poll: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.model, self.process, self.needs, self.steps, self.poll = model, process, needs, steps, poll
         self.extra_args = dict(extra_args)
+        self._at: dict[int, tuple[Tensor, Level]] = {}
         self._seen: dict[str, Tensor] = {}
         if needs:
             self.extra_args["model_options"] = self._watched(extra_args.get("model_options") or {})
 
-    def __call__(self, x: Tensor, level: Level) -> tuple[Tensor, ...]:
-        gain = self.process.gain(level)
-        scaled = x if abs(gain - 1) < 1e-12 else x * gain
-        x0 = self.model(scaled, x.new_full((len(x),), self.process.sigma(level)), **self.extra_args)
-        others = [self._seen[name] for name in self.needs]
-        return (x, *(self.process.exact(prediction, scaled, level).to(x.dtype) for prediction in (x0, *others)))
+    def __call__(self, requests: Sequence[tuple[int, Tensor, Level]]) -> list[tuple[Tensor, ...]]:
+        """``(run, x, level)`` to ``(x, x0, *what the sampler needs)``."""
+        self.poll()
+        noisiest = max((level for _, _, level in requests), key=lambda level: level.ve_sigma)
+        self.steps.arrive(noisiest)
+        for i, x, level in requests:
+            gain = self.process.gain(level)
+            self._at[i] = x if abs(gain - 1) < 1e-12 else x * gain, level
+        scaled = torch.cat([x for x, _ in self._at.values()])
+        sigmas = torch.cat([x.new_full((len(x),), self.process.sigma(level)) for x, level in self._at.values()])
+        x0 = self.model(scaled, sigmas, **self.extra_args)
+        predictions = [self._exact(prediction) for prediction in (x0, *(self._seen[name] for name in self.needs))]
+        self.steps.answered(scaled, noisiest, torch.cat(predictions[0]))
+        return [(x, *(parts[i].to(x.dtype) for parts in predictions)) for i, x, _ in requests]
+
+    def _exact(self, prediction: Tensor) -> list[Tensor]:
+        """Of each run its own part."""
+        parts = prediction.split([len(x) for x, _ in self._at.values()])
+        return [self.process.exact(part, *at) for part, at in zip(parts, self._at.values(), strict=True)]
 
     def _watched(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The model options with a last function that notes the branches' predictions."""
@@ -110,8 +135,7 @@ class Steps:
         """Its answer, kept for the report if it belongs to the start of the step or is the first one within."""
         if self._report is None or level == self.levels[self.step]:
             sigma = self.process.sigma(level)
-            gain = self.process.gain(level)
-            self._report = {"i": self.step, "x": x * gain, "denoised": x0, "sigma": sigma, "sigma_hat": sigma}
+            self._report = {"i": self.step, "x": x, "denoised": x0, "sigma": sigma, "sigma_hat": sigma}
 
     def finish(self) -> None:
         """Report the step at work."""
