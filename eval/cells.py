@@ -62,8 +62,7 @@ class Planned:
 def plan(sweep: Sweep, backend: str, model: Model, prompts: list[str]) -> list[Planned]:
     """All cells of a sweep on one model, in the order of the sweep's fields."""
     cells = []
-    axes = (sweep.samplers, sweep.schedules, sweep.spacings, sweep.steps, sweep.guided())
-    for sampler, schedule, spacing, steps, guidance in product(*axes):
+    for (sampler, schedule, spacing), steps, guidance in product(sweep.combinations(), sweep.steps, sweep.guided()):
         cell = Cell(
             model.id, sampler, schedule, spacing, steps, guidance, prompts_hash(prompts), sweep.seed, sweep.dtype,
             _foreign(sampler=sampler, schedule=schedule, spacing=spacing, guidance=guidance),

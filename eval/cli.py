@@ -34,6 +34,7 @@ def sweep(
     sampler: Annotated[list[str] | None, typer.Option(help="Such as euler, 'dpmpp_2m_sde(eta=0.5)'.")] = None,
     schedule: Annotated[list[str] | None, typer.Option(help="Noise schedules to walk; 'model' is its own.")] = None,
     spacing: Annotated[list[str] | None, typer.Option(help="Such as trailing, 'karras(sigma_max=80)'.")] = None,
+    pair: Annotated[list[str] | None, typer.Option(help="Such as 'DPM++ 2M Karras', 'euler / normal'.")] = None,
     steps: Annotated[list[int] | None, typer.Option(help="Numbers of steps.")] = None,
     guidance: Annotated[list[str] | None, typer.Option(help="Such as cfg, 'rescaled_cfg(rescale=0.5)'.")] = None,
     scale: Annotated[list[float] | None, typer.Option(help="Guidance scales.")] = None,
@@ -56,7 +57,7 @@ def sweep(
     Example: `sigmabench sweep --sampler euler --sampler heun --steps 5 --steps 10 --scale 3 --out runs/mine`
     """
     fields = {
-        "models": model, "samplers": sampler, "schedules": schedule, "spacings": spacing, "steps": steps,
+        "models": model, "samplers": sampler, "schedules": schedule, "spacings": spacing, "pairs": pair, "steps": steps,
         "guidance": guidance, "scales": scale, "prompts": prompts, "negative": negative, "images": images,
         "until": until, "budget": budget, "seed": seed, "metrics": metric, "batch_size": batch_size, "device": device,
         "dtype": dtype,
@@ -113,10 +114,12 @@ def compare(
 
 @app.command("list")
 def list_plugins(
-    kind: Annotated[str | None, typer.Argument(help="sampler, schedule, spacing, guidance, backend or metric.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="sampler, schedule, spacing, guidance, backend, metric; or names.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Show every plugin with its settings, order, cost and source."""
+    """Show every plugin with its settings, order, cost and source; or the names of other programs for pairs of them."""
     from .listing import show
 
     show(kind, as_json=json)
@@ -173,6 +176,7 @@ def main() -> None:
 
 
 def _sweep(checked: Any, out: Path, workers: str = "") -> None:
+    from ..plugins.names import resolve
     from .progress import bar
     from .runner import Runner
     from .store import Store
@@ -180,6 +184,9 @@ def _sweep(checked: Any, out: Path, workers: str = "") -> None:
     from .workers import launcher, run_with
 
     started = launcher(workers) if workers else None
+    for pair in map(resolve, checked.pairs):
+        on = f" on {pair.schedule}" if pair.schedule else ""
+        typer.echo(f"{pair.name}: {pair.sampler}, {pair.spacing}{on}. {pair.note}".rstrip())
     runner = Runner(checked, out)
     make = partial(run_with, started, runner) if started else runner.extend
     if checked.until:

@@ -12,25 +12,54 @@ from rich.table import Table
 
 from ..plugins.door import REFERENCE
 from ..plugins.hookspecs import KINDS
+from ..plugins.names import Resolved, known_names
 from ..plugins.registry import Entry, catalogue
 from ..samplers.settings import legal_values
 from .errors import UsageError
 
+NAMES = "names"
+
 
 def show(kind: str | None, *, as_json: bool = False) -> None:
-    """Print one kind, or all.
+    """Print one kind, or all; or the ``names`` by which other programs' users know pairs.
 
     Raises:
         UsageError: for an unknown kind, listing the known ones.
     """
+    if kind == NAMES:
+        _show_names(as_json=as_json)
+        return
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}")
+        raise UsageError(f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}, or {NAMES}")
     found = {k: [describe_entry(entry) for entry in catalogue(k).values()] for k in ([kind] if kind else KINDS)}
     if as_json:
         print(json.dumps(found, indent=1))
         return
     for k, rows in found.items():
         Console().print(_table(k, rows))
+
+
+def _show_names(*, as_json: bool) -> None:
+    known = list(known_names())
+    if as_json:
+        rows = [
+            {"host": k.host, "reason": k.reason, **dataclasses.asdict(k.resolved or _nothing(k.name))} for k in known
+        ]
+        print(json.dumps(rows, indent=1))
+        return
+    for host in dict.fromkeys(k.host for k in known):
+        table = Table(
+            "name", "sampler", "spacing", "schedule", "remarks", title=host, title_justify="left", expand=True
+        )
+        for k in known:
+            if k.host == host:
+                found = k.resolved or _nothing(k.name)
+                table.add_row(k.name, found.sampler, found.spacing, found.schedule, found.note or k.reason)
+        Console().print(table)
+
+
+def _nothing(name: str) -> Resolved:
+    return Resolved(name, sampler="", spacing="")
 
 
 def describe_entry(entry: Entry) -> dict[str, Any]:

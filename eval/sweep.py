@@ -12,6 +12,7 @@ Every combination is a cell. Plugins are written as in ``sigmabench list``: a na
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -27,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from ..plugins.names import resolve
 from ..plugins.registry import build, describe
 from .errors import UsageError
 from .prompts import check_prompts, read_prompts
@@ -41,6 +43,11 @@ def _as_list(value: Any) -> Any:
 
 def _unique(values: list[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
+
+
+def _resolvable(text: str) -> str:
+    resolve(text)
+    return text
 
 
 def _canonical(kind: str) -> AfterValidator:
@@ -64,6 +71,7 @@ ScheduleText = Annotated[str, _canonical("schedule")]
 SpacingText = Annotated[str, _canonical("spacing")]
 GuidanceText = Annotated[str, _canonical("guidance")]
 MetricText = Annotated[str, _canonical("metric")]
+PairText = Annotated[str, AfterValidator(_resolvable)]
 Steps = Annotated[int, Field(ge=1, le=10_000)]
 Scale = Annotated[float, Field(ge=0, le=1000)]
 
@@ -74,11 +82,17 @@ class Sweep(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: Axis[BackendText] = Field(["embedded"], description="see `sigmabench list backend`")
-    samplers: Axis[SamplerText] = Field(["dpmpp_2m"], description="see `sigmabench list sampler`")
+    samplers: Options[SamplerText] = Field(
+        ["dpmpp_2m"], description="see `sigmabench list sampler`; default: dpmpp_2m, none where there are pairs"
+    )
     schedules: Axis[ScheduleText] = Field(
         [MODEL_SCHEDULE], description="noise schedules to walk; 'model' is the one each model was trained on"
     )
     spacings: Axis[SpacingText] = Field(["trailing"], description="see `sigmabench list spacing`")
+    pairs: Options[PairText] = Field(
+        [],
+        description="sampler and spacing by other programs' names, as 'DPM++ 2M Karras'; see `sigmabench list names`",
+    )
     steps: Axis[Steps] = Field([20], description="numbers of steps")
     guidance: Axis[GuidanceText] = Field(["cfg"], description="see `sigmabench list guidance`")
     scales: Options[Scale] = Field([], description="tried with each guidance; empty: the scale each one says")
@@ -95,6 +109,18 @@ class Sweep(BaseModel):
         "float32", description="of the network; states are float32 at least"
     )
     save_images: bool = Field(False, description="write every image as PNG beside the results")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs_alone(cls, fields: Any) -> Any:
+        alone = isinstance(fields, dict) and fields.get("pairs") and "samplers" not in fields
+        return {**fields, "samplers": []} if alone else fields
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> Sweep:
+        if not (self.samplers or self.pairs):
+            raise ValueError("samplers and pairs are both empty; give at least one")
+        return self
 
     @field_validator("prompts", mode="before")
     @classmethod
@@ -120,6 +146,14 @@ class Sweep(BaseModel):
         while found[-1] < self.budget:
             found.append(min(2 * found[-1], self.budget))
         return found
+
+    def combinations(self) -> list[tuple[str, str, str]]:
+        """Sampler, schedule and spacing of every cell: the product of the fields, then the pairs."""
+        found = list(product(self.samplers, self.schedules, self.spacings))
+        for pair in map(resolve, self.pairs):
+            schedules = [pair.schedule] if pair.schedule else self.schedules
+            found += [(pair.sampler, schedule, pair.spacing) for schedule in schedules]
+        return _unique(found)
 
     def guided(self) -> list[str]:
         """Every guidance setting: each method at each scale, methods without a scale as they are."""

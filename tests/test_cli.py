@@ -125,3 +125,18 @@ def test_check_prints_each_check_and_fails_with_the_sampler(monkeypatch, capsys)
     code, out, _ = run(monkeypatch, capsys, "check", "euler")
     assert code == 1
     assert "FAIL check_order" in out
+
+
+def test_names_of_other_programs_are_listed_and_swept(monkeypatch, capsys, tmp_path):
+    code, out, _ = run(monkeypatch, capsys, "list", "names", "--json")
+    rows = {(row["host"], row["name"]): row for row in json.loads(out)}
+    assert code == 0
+    assert rows["AUTOMATIC1111, Forge", "DPM++ 2M"]["spacing"] == "karras"
+    assert rows["diffusers", "PNDMScheduler"]["reason"].startswith("PNDMScheduler has no counterpart here")
+    code, out, _ = run(monkeypatch, capsys, *SMALL, "--pair", "DPM2 a Karras", "--out", str(tmp_path / "r"))
+    assert code == 0
+    assert "DPM2 a Karras: dpm_2_ancestral, karras. The web UI makes one more level" in out
+    assert "4 images made" in out
+    code, _, err = run(monkeypatch, capsys, *SMALL, "--pair", "DPM2 b", "--out", str(tmp_path / "s"))
+    assert (code, "after 'DPM2' comes a schedule, not 'b'" in err) == (2, True)
+    assert not (tmp_path / "s").exists()

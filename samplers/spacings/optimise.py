@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,11 +42,13 @@ def reference(denoiser: Denoiser, x: Tensor, levels: Sequence[Level], sampler: S
         levels: noisy to clean; the found ones are chosen among them. ``exponential`` or ``trailing`` with 50 to 100
             steps are good choices.
     """
-    path, sampler = Path(levels), sampler or Heun()
-    states, x0 = [x], []
+    path = Path(levels)
+    method: Any = sampler or Heun()
+    states: list[Tensor] = [x]
+    x0: list[Tensor] = []
     for s, t in path:
         x0.append(_denoised(denoiser, states[-1], s))
-        states.append(sample(sampler, denoiser, states[-1], [s, t]))
+        states.append(sample(method, denoiser, states[-1], [s, t]))
     return Reference(path.levels, states, x0)
 
 

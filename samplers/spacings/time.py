@@ -30,13 +30,14 @@ class Trailing:
 
 @settings
 class Leading:
-    """t = (i * floor(T / steps) + offset + 1) / T, i = steps - 1 ... 0, T = timesteps of the schedule; then clean.
+    """t = (i * floor(T / (steps + spare)) + offset + 1) / T, i from steps - 1 + spare down to spare; then clean.
 
-    diffusers' default for older models. It never starts at the last level, so it cannot serve zero terminal SNR.
-    arXiv:2305.08891, table 2.
+    T = timesteps of the schedule. diffusers' default for older models; spare = 1 in its DPM-Solver, UniPC and DEIS. It
+    never starts at the last level, so it cannot serve zero terminal SNR. arXiv:2305.08891, table 2.
     """
 
     offset: int = setting(0, low=0, high=1000, help="steps_offset of the model's scheduler config; 1 for SD 1.5")
+    spare: int = setting(0, low=0, high=1, help="strides left out at the clean end")
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
         grid = schedule.timesteps
@@ -45,16 +46,18 @@ class Leading:
                 "leading spacing starts below the last level, but this schedule ends at alpha = 0 and a model trained "
                 "on it must start there; use trailing or linspace"
             )
-        if not 1 <= steps <= grid:
+        if not 1 <= steps <= grid - self.spare:
             raise ValueError(
-                f"steps = {steps}: leading spacing has one step per trained timestep, 1 to {grid}; use trailing"
+                f"steps = {steps}: leading spacing has one step per trained timestep, 1 to {grid - self.spare}; "
+                "use trailing"
             )
-        stride = grid // steps
-        if (steps - 1) * stride + self.offset + 1 > grid:
+        stride = grid // (steps + self.spare)
+        places = [i * stride + self.offset + 1 for i in reversed(range(self.spare, steps + self.spare))]
+        if places[0] > grid:
             raise ValueError(
                 f"offset = {self.offset}: beyond the last of {grid} timesteps for {steps} steps; use trailing"
             )
-        return [schedule.level((i * stride + self.offset + 1) / grid) for i in reversed(range(steps))] + [CLEAN]
+        return [schedule.level(place / grid) for place in places] + [CLEAN]
 
 
 @settings
