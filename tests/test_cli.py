@@ -132,7 +132,7 @@ def test_names_of_other_programs_are_listed_and_swept(monkeypatch, capsys, tmp_p
     rows = {(row["host"], row["name"]): row for row in json.loads(out)}
     assert code == 0
     assert rows["AUTOMATIC1111, Forge", "DPM++ 2M"]["spacing"] == "karras"
-    assert rows["diffusers", "PNDMScheduler"]["reason"].startswith("PNDMScheduler has no counterpart here")
+    assert rows["diffusers", "SCMScheduler"]["reason"].startswith("SCMScheduler has no counterpart here")
     code, out, _ = run(monkeypatch, capsys, *SMALL, "--pair", "DPM2 a Karras", "--out", str(tmp_path / "r"))
     assert code == 0
     assert "DPM2 a Karras: dpm_2_ancestral, karras. The web UI makes one more level" in out

@@ -23,7 +23,7 @@ SAMPLERS = {
     "ipndm": ("ipndm(compat=True)", ""),
     "ipndm_v": ("ipndm_v", "Published coefficients of orders 3 and 4 are wrong; these are right."),
     "heunpp2": ("sample_heunpp2", ""),
-    "dpm_fast": ("sample_dpm_fast", ""),
+    "dpm_fast": ("dpm_fast(compat=True)", ""),
     "dpm_adaptive": ("sample_dpm_adaptive", ""),
 }
 """Samplers whose name there means something else here, or that differ."""

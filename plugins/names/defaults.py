@@ -68,6 +68,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "tau_func": None, "algorithm_type": "data_prediction", "lower_order_final": True,
     },
     "IPNDMScheduler": {"num_train_timesteps": 1000, "trained_betas": None},
+    "PNDMScheduler": {**_TRAINED, **_LEADING, "skip_prk_steps": False, "set_alpha_to_one": False},
     "LCMScheduler": _DISTILLED,
     "TCDScheduler": _DISTILLED,
     "EDMEulerScheduler": _EDM,

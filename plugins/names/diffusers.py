@@ -14,7 +14,6 @@ from .resolved import Resolved, UnknownPair, resolved
 from .settings_read import Settings
 
 REFUSED = {
-    "PNDMScheduler": "its coefficients are for equal steps of time alone; ipndm is nearest",
     "SCMScheduler": "its second step starts at an angle of 1.3; use lcm with tabulated spacing on trigflow",
     "DDIMInverseScheduler": "it adds noise instead of removing it",
     "DPMSolverMultistepInverseScheduler": "it adds noise instead of removing it",
@@ -77,10 +76,14 @@ def _heun(settings: Settings) -> tuple[str, str]:
 
 def _ddim(settings: Settings) -> tuple[str, str]:
     settings.clipped()
+    _final_alpha(settings)
+    return "ddim", settings.spacing()
+
+
+def _final_alpha(settings: Settings) -> None:
     if not settings["set_alpha_to_one"]:
         settings.note("diffusers ends at the cleanest trained level instead of clean.")
     settings.note("diffusers steps to t - 1000 // steps, which is the next timestep only where steps divide 1000.")
-    return "ddim", settings.spacing()
 
 
 def _ddpm(settings: Settings) -> tuple[str, str]:
@@ -113,7 +116,7 @@ def _dpm_solver(settings: Settings) -> str:
         raise settings.refusal(
             "algorithm_type",
             f"with solver_order = {order!r}, that is; dpmsolver++ of order 1 to 3 and sde-dpmsolver++ of order 1 and 2 "
-            "have one, dpmpp_3m_sde and deis are near the others",
+            "have one, dpmpp_3m_sde and dpm_solver_m are near the others",
         )
     if order == 3:
         settings.note("Without compat the third order is right.")
@@ -179,6 +182,12 @@ def _ipndm(settings: Settings) -> tuple[str, str]:
     return "ipndm(compat=True)", "crash"
 
 
+def _pndm(settings: Settings) -> tuple[str, str]:
+    start = "heun" if settings["skip_prk_steps"] else "runge_kutta"
+    _final_alpha(settings)
+    return f"pndm(start={start}, compat=True)", settings.spacing()
+
+
 def _edm(settings: Settings) -> tuple[str, str]:
     settings.only("final_sigmas_type", "zero", "spacings end clean")
     return "euler", settings.edm_spacing()
@@ -222,6 +231,7 @@ READERS: dict[str, Callable[[Settings], tuple[str, str]]] = {
     "DEISMultistepScheduler": _deis,
     "SASolverScheduler": _sa_solver,
     "IPNDMScheduler": _ipndm,
+    "PNDMScheduler": _pndm,
     "LCMScheduler": _distilled("lcm"),
     "TCDScheduler": _distilled("tcd"),
     "EDMEulerScheduler": _edm,

@@ -80,7 +80,7 @@ class Settings:
         if given == "leading":
             return f"leading(offset={offset!r}, spare={int(dropped)})"
         names = {"trailing": "trailing", "linspace": "sgm_uniform" if dropped else "linspace"}
-        if dropped or given == "trailing" or self.name in ("DDIMScheduler", "DDPMScheduler"):
+        if dropped or given == "trailing" or self.name in ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler"):
             self.note(_ROUNDED)
         return self.choice("timestep_spacing", names) if self.has("timestep_spacing") else names[given]
 
