@@ -93,7 +93,7 @@ def _cost(entry: Entry) -> list[str]:
     if entry.kind != "sampler":
         return []
     default = entry.cls()
-    return [str(default.order), str(default.evaluations), "yes" if default.stochastic else ""]
+    return [str(default.order), str(default.evaluations or "chosen by it"), "yes" if default.stochastic else ""]
 
 
 def _document(entry: Entry) -> list[str]:

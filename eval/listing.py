@@ -95,7 +95,8 @@ def _table(kind: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(*headings, title=f"{kind} ({len(rows)})", title_justify="left", expand=True, row_styles=["", "dim"])
     for row in rows:
         settings = "\n".join(f"{name}={value['default']}" for name, value in row["settings"].items())
-        cost = [str(row["order"]), str(row["evaluations"]), "yes" if row["stochastic"] else ""] if sampler else []
+        evaluations = str(row["evaluations"] or "chosen by it") if sampler else ""
+        cost = [str(row["order"]), evaluations, "yes" if row["stochastic"] else ""] if sampler else []
         also = f"Also: {', '.join(row['aliases'])}." if row["aliases"] else ""
         table.add_row(row["name"], settings, *cost, f"{row['summary']} {also}".strip(), row["reference"])
     return table

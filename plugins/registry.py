@@ -127,8 +127,8 @@ def _instantiate(kind: str, call: Call) -> Any:
         if name in named:
             raise ValueError(f"{call.name}: {name!r} is given twice")
         named[name] = value
-    given = {name: _value(fields[name], value) for name, value in named.items()}
-    return entry.cls(**{**entry.variants.get(call.name, {}), **given})
+    chosen = {**entry.variants.get(call.name, {}), **named}
+    return entry.cls(**{name: _value(fields[name], value) for name, value in chosen.items()})
 
 
 def _value(field: dataclasses.Field[Any], value: Any) -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .protocols import Noise, Run
 
 FLOW_ADAMS = {"vab": {"quantity": "flow"}}
+DEIS_POINTS = {f"deis_{points}m": {"points": points} for points in (2, 3, 4)}
 DPM_SOLVERS = {"dpm_solver_2m": {"points": 2}, "dpm_solver_3m": {"points": 3}}
 
 
@@ -139,6 +140,7 @@ class DEIS:
     stochastic, evaluations, needs = False, 1, ()
     order, start_evaluations = started_order, start_cost
     aliases = ("DEISMultistepScheduler",)
+    variants = DEIS_POINTS
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         start = start_method(NOISE_LOG_SNR, self.points, self.start)

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from .path import Path
     from .protocols import Noise, Run
 
+INSIDE = {
+    f"{name}_cfg_pp": {"sampler": name}
+    for name in (
+        "euler_ancestral", "dpmpp_2m", "dpmpp_2s_ancestral", "res_multistep", "res_multistep_ancestral",
+        "gradient_estimation",
+    )
+}  # fmt: skip
+
 
 @settings
 class CFGpp:
@@ -31,7 +39,8 @@ class CFGpp:
 
     sampler: Sampler = setting(Euler(), kind="sampler", help="the method that takes the steps")
     order, stochastic, evaluations = inner("order"), inner("stochastic"), inner("evaluations")
-    aliases = ("sample_euler_cfg_pp",)
+    aliases = ("sample_euler_cfg_pp", "euler_cfg_pp")
+    variants = INSIDE
 
     @derived
     def needs(self) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .path import Path
     from .protocols import Noise, Run
 
+HEUN = {name: {"solver": "heun"} for name in ("dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu")}
+
 
 @settings
 class DPMpp2MSDE:
@@ -30,7 +32,8 @@ class DPMpp2MSDE:
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
     solver: str = setting("midpoint", choices=("midpoint", "heun"), help="weight of the previous prediction")
     order, stochastic, evaluations, needs = 2, True, 1, ()
-    aliases = ("sample_dpmpp_2m_sde",)
+    aliases = ("sample_dpmpp_2m_sde", "dpmpp_2m_sde_gpu")
+    variants = HEUN
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         last = None

@@ -31,7 +31,7 @@ class DPMpp3MSDE:
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
     compat: bool = setting(False, help="half the curvature, as in k-diffusion")
     order, stochastic, evaluations, needs = 2, True, 1, ()
-    aliases = ("sample_dpmpp_3m_sde",)
+    aliases = ("sample_dpmpp_3m_sde", "dpmpp_3m_sde_gpu")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         history: list[tuple[Tensor, float]] = []  # (x0, log(alpha/sigma)), newest first

@@ -37,7 +37,7 @@ class DPMppSDE:
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
     r: float = setting(0.5, low=0.05, high=1.0, help="where the stage is, as a share of the step in log-SNR")
     order, stochastic, evaluations, needs = 2, True, 2, ()
-    aliases = ("sample_dpmpp_sde", "DPMSolverSDEScheduler")
+    aliases = ("sample_dpmpp_sde", "dpmpp_sde_gpu", "dpmpp_sde_2s", "DPMSolverSDEScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .path import Path
     from .protocols import Noise, Run
 
+VARIANTS = {"uni_pc": {"variant": "bh1"}, "uni_pc_bh2": {"variant": "bh2"}}
+
 
 @settings
 class UniPC:
@@ -35,7 +37,8 @@ class UniPC:
     points: int = setting(2, low=1, high=3, help="predictions used by the predictor, the paper's order")
     variant: str = setting("bh2", choices=("bh1", "bh2"), help="weight of a slope through two points")
     stochastic, evaluations, needs = False, 1, ()
-    aliases = ("uni_pc", "UniPCMultistepScheduler")
+    aliases = ("UniPCMultistepScheduler",)
+    variants = VARIANTS
 
     @derived
     def order(self) -> int:

@@ -136,3 +136,9 @@ def test_a_registered_sampler_satisfies_the_kit(name):
 
 def test_every_expected_failure_is_of_a_sampler_tested_here():
     assert REASONS.keys() <= SAMPLERS.keys()
+
+
+def test_every_other_name_builds_a_sampler():
+    for entry in catalogue("sampler").values():
+        for name in entry.aliases:
+            assert type(build("sampler", name)) is entry.cls

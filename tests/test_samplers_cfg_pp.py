@@ -128,3 +128,4 @@ def test_it_is_written_as_a_call_around_a_name():
     sampler = build("sampler", "cfg_pp(dpmpp_2m_sde(eta=0.5))")
     assert sampler == CFGpp(DPMpp2MSDE(eta=0.5))
     assert describe("sampler", sampler) == "cfg_pp(sampler=dpmpp_2m_sde(eta=0.5))"
+    assert describe("sampler", build("sampler", "res_multistep_cfg_pp")) == "cfg_pp(sampler=res_2m)"
