@@ -20,10 +20,10 @@ def __getattr__(name: str) -> Any:
         from .plugins import registry
 
         return getattr(registry, name)
-    if name == "scheduler":
-        from .plugins.diffusers.joining import scheduler
+    if name in ("scheduler", "guider"):
+        from .plugins.diffusers import joining
 
-        return scheduler
+        return getattr(joining, name)
     if name in COMFYUI:
         from .eval.comfyui.nodes import mappings
         from .plugins.comfyui import pack

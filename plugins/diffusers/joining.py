@@ -1,4 +1,4 @@
-"""How a scheduler learns which model it samples: by being assigned to a pipeline."""
+"""How a scheduler or a guider learns what the model is: from the scheduler that a pipeline has, or had."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from diffusers import DiffusionPipeline
 
+from .guider import StepGuider
+from .model_settings import model_settings
 from .scheduler import StepScheduler
 
 
@@ -58,3 +60,18 @@ def scheduler(
     known = getattr(like, "scheduler", like)
     config = {**known.config, "_class_name": type(known).__name__}
     return StepScheduler.from_config(config, sampler=sampler, seed=seed, **{k: v for k, v in given.items() if v})
+
+
+def guider(guidance: str, like: Any) -> StepGuider:
+    """A guider for modular pipelines: ``pipe.update_components(guider=guider("apg(5)", like=pipe))``.
+
+    Args:
+        guidance: a registered one, in text form.
+        like: a pipeline or a scheduler that knows the model.
+
+    Raises:
+        ValueError: for what cannot be served, naming it and the remedy.
+    """
+    known = getattr(like, "scheduler", like)
+    model = model_settings(type(known).__name__, known.config, {"spacing": "trailing"})
+    return StepGuider(guidance=guidance, schedule=model["schedule"], prediction_type=model["prediction_type"])
