@@ -69,8 +69,8 @@ class Plan:
                 if evaluations(self.sampler, path) == self.levels[index:]:
                     return path
         raise ValueError(
-            f"{describe('sampler', self.sampler)} cannot begin at evaluation {index} of {len(self)}: no run of it makes"
-            " just the others. Begin at another step, or use a sampler with one evaluation a step such as dpmpp_2m"
+            f"{describe('sampler', self.sampler)} cannot begin at evaluation {index} of {len(self)}: without its"
+            " first steps it would ask at other levels. Leave out none (strength 1), or use one such as dpmpp_2m"
         )
 
     def begins_step(self, index: int) -> bool:
