@@ -106,6 +106,15 @@ def test_the_order_of_a_method_that_chooses_its_evaluations_is_over_those():
     assert math.isnan(measured_order(chooser, (1, 2), [(math.nan, 1), (1e-1, 2)]))
 
 
+def test_evaluations_are_counted_for_each_image():
+    def one_by_one(denoiser, x, path, noise):
+        s, t = path.levels
+        return torch.cat([row + 0 * denoiser(row, s) for row in x.split(1)]) * t.norm / s.norm
+
+    _, errors = measure([Method("here", "one by one", one_by_one, processes=("VE",))], (1,))
+    assert errors["nfe"].tolist() == [1.0]
+
+
 def test_errors_at_equal_evaluations_lie_on_the_line_between_measured_points():
     errors = [(1e-2, 10), (1e-4, 100)]
     assert error_at(50, errors) == pytest.approx(1e-2 * (50 / 10) ** -2)

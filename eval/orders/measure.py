@@ -107,7 +107,7 @@ def _is_linear(solve: Solve, path: Path) -> bool:
 
 
 def _zero_snr(
-    method: Method, process: str, steps: Sequence[int], errors: Sequence[tuple[float, int]]
+    method: Method, process: str, steps: Sequence[int], errors: Sequence[tuple[float, float]]
 ) -> dict[str, Any]:
     """Exact at zero terminal SNR: from alpha = 0 a step is exact for data of one point, and the path converges."""
     first, _ = _error_if_any(method, Path([PURE_NOISE, SCALES[process](2.0)]), POINT)
@@ -116,14 +116,14 @@ def _zero_snr(
     return {"zero_snr_exact": exact, "zero_snr_first_step": 0.0 if first < EXACT else first, "zero_snr_order": order}
 
 
-def _error_if_any(method: Method, path: Path, problem: Mixture | None = None) -> tuple[float, int]:
+def _error_if_any(method: Method, path: Path, problem: Mixture | None = None) -> tuple[float, float]:
     try:
         return error_of(method, path, problem)
     except Exception:  # a program that cannot start at alpha = 0 may say so in any way
-        return math.nan, 0
+        return math.nan, 0.0
 
 
-def error_of(method: Method, path: Path, problem: Mixture | None = None) -> tuple[float, int]:
+def error_of(method: Method, path: Path, problem: Mixture | None = None) -> tuple[float, float]:
     """Error of one run, in units of the data, and the model evaluations it took.
 
     Of the distribution's mean and deviation on Gaussian data for a method that draws noise, else of the trajectory on
@@ -137,23 +137,23 @@ def error_of(method: Method, path: Path, problem: Mixture | None = None) -> tupl
 
 
 class _Counted:
-    """A solver that remembers how often its last run asked the denoiser."""
+    """A solver that remembers how often its last run asked the denoiser, a row of x."""
 
     def __init__(self, solve: Solve) -> None:
-        self.solve, self.evaluations = solve, 0
+        self.solve, self.evaluations = solve, 0.0
 
     def __call__(self, denoiser: Denoiser, x: Tensor, path: Path, noise: Noise) -> Tensor:
-        self.evaluations = 0
+        self.evaluations, images = 0.0, len(x)
 
         def counting(x: Tensor, level: Level | Sequence[Level]) -> Tensor:
-            self.evaluations += 1
+            self.evaluations += len(x) / images  # a method with error control has a run for each image
             return denoiser(x, level)
 
         with torch.no_grad():
             return self.solve(counting, x, path, noise)
 
 
-def measured_order(method: Method, steps: Sequence[int], errors: Sequence[tuple[float, int]]) -> float:
+def measured_order(method: Method, steps: Sequence[int], errors: Sequence[tuple[float, float]]) -> float:
     """The slope of log error over the three finest step counts whose errors are no rounding.
 
     Over evaluations for a method that chooses their number itself; nan if a run ends in none or does not converge to a
@@ -162,14 +162,14 @@ def measured_order(method: Method, steps: Sequence[int], errors: Sequence[tuple[
     if not all(math.isfinite(error) for error, _ in errors):
         return math.nan
     chooses = method.evaluations is None and len({nfe / n for n, (_, nfe) in zip(steps, errors, strict=True)}) > 1
-    counts = [nfe for _, nfe in errors] if chooses else list(steps)
+    counts = [nfe for _, nfe in errors] if chooses else [float(n) for n in steps]
     points = [(n, error) for n, (error, _) in zip(counts, errors, strict=True) if error > method.floor][-3:]
     if len({n for n, _ in points}) < 2:
         return math.inf if not points else math.nan
     return slope([n for n, _ in points], [error for _, error in points], floor=0.0)
 
 
-def error_at(nfe: int, errors: Sequence[tuple[float, int]]) -> float:
+def error_at(nfe: int, errors: Sequence[tuple[float, float]]) -> float:
     """The error at that number of evaluations, on the line between measured points in log-log; nan outside of them."""
     points = sorted((n, error) for error, n in errors)
     for (low, above), (high, below) in pairwise(points):
@@ -179,9 +179,11 @@ def error_at(nfe: int, errors: Sequence[tuple[float, int]]) -> float:
     return math.nan
 
 
-def _rows(path: str, method: Method, steps: Sequence[int], errors: Sequence[tuple[float, int]]) -> list[dict[str, Any]]:
+def _rows(
+    path: str, method: Method, steps: Sequence[int], errors: Sequence[tuple[float, float]]
+) -> list[dict[str, Any]]:
     measured = "distribution" if method.stochastic else "trajectory"
     return [
-        {"path": path, "measured": measured, "steps": n, "nfe": nfe, "error": error}
+        {"path": path, "measured": measured, "steps": n, "nfe": round(nfe, 2), "error": error}
         for n, (error, nfe) in zip(steps, errors, strict=True)
     ]

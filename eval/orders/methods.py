@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 from ...plugins.expression import Call, format_call, parse
 from ...plugins.registry import Entry, build, catalogue, describe, find
 from ...samplers.conformance.convergence import SCALES, OneHot, Solve, jagged_path, normal_quantiles
 from ...samplers.conformance.trial import walk
+from ...samplers.path import Path
 from ...samplers.problems import BIMODAL
-from ...samplers.protocols import Sampler
+from ...samplers.protocols import Denoiser, Noise, Sampler
 from ..errors import UsageError
 
 OURS = "sigmabench"
@@ -96,9 +99,22 @@ def _method(text: str) -> Method:
     sampler: Sampler = build("sampler", text)
     entry = find("sampler", parse(text).name)
     source = OURS if entry.plugin == "builtin" else f"{entry.plugin} {entry.version}".strip()
-    evaluations = sampler.evaluations if isinstance(sampler.evaluations, int) else None
-    solve = partial(walk, sampler)
-    return Method(source, text, solve, _draws(sampler), declared=sampler.order, evaluations=evaluations)
+    controlled = sampler.evaluations is None and hasattr(sampler, "rtol")
+    return Method(
+        source,
+        text,
+        partial(_with_tolerance if controlled else walk, sampler),
+        _draws(sampler),
+        declared=sampler.order,
+        evaluations=sampler.evaluations,
+        note="rtol = atol = steps^-3" if controlled else "",
+    )
+
+
+def _with_tolerance(sampler: Any, denoiser: Denoiser, x: Tensor, path: Path, noise: Noise) -> Tensor:
+    """A sampler with error control takes its tolerance from the number of steps, as its steps are its own."""
+    tolerance = len(path) ** -3.0
+    return walk(dataclasses.replace(sampler, rtol=tolerance, atol=tolerance), denoiser, x, path, noise)
 
 
 def _draws(sampler: Sampler) -> bool:

@@ -62,7 +62,7 @@ FUNCTIONS = (
 
 NOTES = {
     "sample_dpm_fast": "takes the ends of the path and places its own levels; steps are evaluations",
-    "sample_dpm_adaptive": "takes the ends of the path and a tolerance, here steps^-3",
+    "sample_dpm_adaptive": "one tolerance for the whole batch; rtol = atol = steps^-3",
 }
 
 

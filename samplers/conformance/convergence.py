@@ -99,7 +99,7 @@ def distribution_error(solve: Solve, problem: Mixture, path: Path) -> float:
     return math.hypot(mean - exact_mean, std - math.sqrt(exact_variance)) / last.alpha
 
 
-def slope(steps: Sequence[int], errors: Sequence[float], floor: float = 1e-10) -> float:
+def slope(steps: Sequence[float], errors: Sequence[float], floor: float = 1e-10) -> float:
     """The order of convergence by least squares in log-log: inf if errors are below the floor, nan if not finite."""
     if not all(math.isfinite(e) for e in errors):
         return math.nan
