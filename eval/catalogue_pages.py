@@ -93,12 +93,7 @@ def _cost(entry: Entry) -> list[str]:
     if entry.kind != "sampler":
         return []
     default = entry.cls()
-<<<<<<< HEAD
     return [str(default.order), str(default.evaluations or "chosen by it"), "yes" if default.stochastic else ""]
-=======
-    cost = "chosen by it" if default.evaluations is None else str(default.evaluations)
-    return [str(default.order), cost, "yes" if default.stochastic else ""]
->>>>>>> 4c203b6 (Methods with error control are measured over their evaluations for each image)
 
 
 def _document(entry: Entry) -> list[str]:
