@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -58,10 +58,16 @@ def trajectory_error(sampler: Sampler, problem: Mixture, path: Path) -> float:
 
 def solution_error(solve: Solve, problem: Mixture, path: Path) -> float:
     """``trajectory_error`` of anything that solves."""
-    first, last = path.levels[0], path.levels[-1]
+    x, exact = _solution(problem, path.levels[0], path.levels[-1])
+    error = solve(problem, x.clone(), path, no_noise) - exact
+    return error.square().mean().sqrt().item() / path.levels[-1].alpha
+
+
+@lru_cache(maxsize=64)
+def _solution(problem: Mixture, first: Level, last: Level) -> tuple[Tensor, Tensor]:
+    """Where a sample of the data is at two levels."""
     x = problem.flow(normal_quantiles(24), PURE_NOISE, first)
-    error = solve(problem, x, path, no_noise) - problem.flow(x, first, last)
-    return error.square().mean().sqrt().item() / last.alpha
+    return x, problem.flow(x, first, last)
 
 
 def output_moments(sampler: Sampler, path: Path, problem: Mixture = GAUSSIAN) -> tuple[float, float]:
