@@ -6,7 +6,7 @@ import contextlib
 import logging
 import platform
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from time import process_time
@@ -31,7 +31,7 @@ def run(names: Sequence[str], *, with_peers: bool, out: Path | None, as_json: bo
     Raises:
         UsageError: for a name that is not registered, before any work starts.
     """
-    chosen, started = methods(names), process_time()
+    chosen, started, versions_now = methods(names), process_time(), versions()
     if with_peers:
         chosen += _peers(names, chosen)
     torch.set_num_threads(1)
@@ -44,7 +44,7 @@ def run(names: Sequence[str], *, with_peers: bool, out: Path | None, as_json: bo
         console.print(table(orders), width=max(console.width, 120))
     if out:
         command = " ".join(["sigmabench orders", *map(_quoted, names), *(["--peers"] if with_peers else [])])
-        write(out, orders, errors, about(f"{command} --out {out}", process_time() - started))
+        write(out, orders, errors, about(f"{command} --out {out}", versions_now, process_time() - started))
         Console(stderr=True).print(f"Report: {out / 'README.md'}")
 
 
@@ -61,9 +61,9 @@ def write(folder: Path, orders: pd.DataFrame, errors: pd.DataFrame, about: dict[
     replace(folder / "README.md", lambda part: part.write_text(orders_page(orders, about, shown), encoding="utf-8"))
 
 
-def about(command: str, seconds: float) -> dict[str, str]:
+def about(command: str, found: Mapping[str, str], seconds: float) -> dict[str, str]:
     """What the numbers depend on."""
-    named = {name: text for name, text in versions().items() if name in ("sigmabench", "git", "python", "torch")}
+    named = {name: text for name, text in found.items() if name in ("sigmabench", "git", "python", "torch")}
     when = datetime.now(timezone.utc).strftime("%Y-%m-%d")
     return {"command": command, **named, "on": f"{platform.machine()}, {seconds:.0f} s of one core, {when}"}
 
