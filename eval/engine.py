@@ -1,96 +1,122 @@
-"""The engine: many runs in lockstep, every round of requests answered by one call of the network.
+"""The engine: many runs at once, every round of their requests answered by as few calls of the network as possible.
 
-A job is some images of one cell. Jobs of different cells, with different levels, branches and scales, share the call;
-predictions of a changed network take a call for each change.
+A job is some images of one cell. Jobs of different cells, with different levels, branches and scales, share a call;
+predictions of a changed network take a call for each change. As a job ends the next one takes its place.
+
+All cells of a model begin with the same noise, so what they ask first is the same: the prediction for the starting
+noise of some images, at one level and of one branch, is computed once, in a call of its own, for every cell.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..plugins.registry import build
 from ..samplers.level import Level
-from ..samplers.noise import SeededNoise
 from ..samplers.perturbation import Branch, Perturbed
-from ..samplers.protocols import Predictions
-from ..samplers.run import guide, lockstep, start
-from .branches import Texts, answering, condition
-from .cells import Cell, levels
-from .protocols import Condition, Model, Sample
+from .branches import answering
+from .jobs import Done, Job, Live, Reply, Request, Walk
+from .protocols import Condition, Model
 
-Request = tuple[Tensor, Level, Mapping[Branch, Condition]]
-UNCONDITIONAL = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """Some images of one cell."""
-
-    cell: Cell
-    samples: Sequence[Sample]
+STARTS = 16  # predictions for starting noises that are kept
 
 
 def generate(model: Model, jobs: Sequence[Job], device: str = "cpu") -> list[Tensor]:
-    """Clean x of every job, (B, *shape) each.
+    """Clean x of every job, in their order, all at once.
+
+    Raises:
+        Exception: what ended a job, such as FloatingPointError for an image that is not finite.
+    """
+    ended = {id(done.job): done for done in produce(model, jobs, device, rows=sum(len(job.samples) for job in jobs))}
+    for done in ended.values():
+        if done.error:
+            raise done.error
+    return [ended[id(job)].x for job in jobs]  # type: ignore[misc]
+
+
+def produce(model: Model, jobs: Iterable[Job], device: str = "cpu", rows: int = 1) -> Iterator[Done]:
+    """Every job's images as it ends; an error ends its own job alone.
 
     A run starts from unit noise times the norm of its first level, as in diffusers and ComfyUI.
 
-    Raises:
-        FloatingPointError: if an image is not finite, naming the sampler and the number of images.
+    Args:
+        rows: jobs are begun until so many images are at work; 1 is one job after the other, whose images are then the
+            same to the last bit whatever other jobs there are.
     """
-    parts = [_parts(job) for job in jobs]
-    runs = [_run(model, part, device) for job in parts for part in job]
-    ends = iter(lockstep(runs, lambda requests: _answer(model, requests)))
-    results = [torch.cat([next(ends) for _ in job]) for job in parts]
-    for job, x in zip(jobs, results, strict=True):
-        bad = int((~x.isfinite()).flatten(1).any(1).sum())
-        if bad:
-            raise FloatingPointError(f"{bad} of {len(x)} images are not finite: {job.cell.sampler} diverged")
-    return results
-
-
-def _parts(job: Job) -> list[Job]:
-    """The job, or one for each image where error control decides how an image steps."""
-    if build("sampler", job.cell.sampler).evaluations is not None:
-        return [job]
-    return [Job(job.cell, [sample]) for sample in job.samples]
-
-
-def _run(model: Model, job: Job, device: str) -> Generator[Request, Any, Tensor]:
-    path = levels(job.cell, model)
-    sampler, guidance = build("sampler", job.cell.sampler), build("guidance", job.cell.guidance)
-    noise = SeededNoise([sample.seed for sample in job.samples], model.shape, device)
-    run = start(sampler, noise.initial() * path.levels[0].norm, path, noise)
-    texts = {
-        "cond": [sample.prompt for sample in job.samples],
-        "uncond": [UNCONDITIONAL] * len(job.samples),
-        **({"negative": [job.cell.negative] * len(job.samples)} if job.cell.negative else {}),
-    }
-    return _conditioned(guide(run, guidance, sampler.needs), model, texts)
-
-
-def _conditioned(run: Generator[Any, Any, Tensor], model: Model, texts: Texts) -> Generator[Request, Any, Tensor]:
-    """Turn the branches that a run asks for into conditions, each encoded once."""
-    conditions: dict[Branch, Condition] = {}
-    reply = None
+    waiting, live, starts = iter(jobs), list[Live](), _Starts(model)
     while True:
-        try:
-            x, level, branches = run.send(reply)
-        except StopIteration as stop:
-            return stop.value
-        for branch in branches:
-            if branch not in conditions:
-                conditions[branch] = condition(model, branch, texts)
-        reply = yield x, level, {branch: conditions[branch] for branch in branches}
+        while sum(len(one.job.samples) for one in live) < rows and (job := next(waiting, None)) is not None:
+            live.append(Live(model, job, device))
+        if not live:
+            return
+        _round(model, [walk for one in live for walk in one.walks if not walk.ended], starts)
+        for one in [one for one in live if one.ended]:
+            live.remove(one)
+            yield one.done()
 
 
-def _answer(model: Model, requests: Sequence[Request]) -> list[tuple[Tensor, Predictions]]:
+class _Starts:
+    """Predictions for starting noises, by images, level and branch; the oldest are forgotten."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.kept: OrderedDict[Any, tuple[Tensor, float]] = OrderedDict()
+
+    def answer(self, one: Walk, requests: Sequence[Request]) -> list[Reply]:
+        ((x, level, by_branch),) = requests
+        predictions = {}
+        for branch, own in by_branch.items():
+            key = tuple(one.samples), one.cell.negative, level, branch
+            if key not in self.kept:
+                began = time.perf_counter()
+                (prediction,) = _call(answering(self.model, branch), [(x, level, own)])
+                self.kept[key] = prediction, time.perf_counter() - began
+            self.kept.move_to_end(key)
+            predictions[branch], seconds = self.kept[key]
+            one.seconds += seconds
+        while len(self.kept) > STARTS:
+            self.kept.popitem(last=False)
+        return [(x, predictions)]
+
+
+def _round(model: Model, walks: Sequence[Walk], starts: _Starts) -> None:
+    """Answer what every walk asks."""
+    starting, others = [one for one in walks if one.starting], [one for one in walks if not one.starting]
+    for one in starting:
+        _answer([one], partial(starts.answer, one))
+    if not others:
+        return
+    began, asked = time.perf_counter(), [one.rows for one in others]
+    _answer(others, partial(_predictions, model))
+    elapsed = time.perf_counter() - began
+    for one, rows in zip(others, asked, strict=True):
+        one.seconds += elapsed * rows / sum(asked)
+
+
+@torch.no_grad()
+def _answer(walks: Sequence[Walk], evaluate: Callable[[Sequence[Request]], Sequence[Reply]]) -> None:
+    """Let each go on with its reply. Where the call for all fails, each is asked for alone, so that one fails alone."""
+    try:
+        replies = evaluate([one.request for one in walks])
+    except Exception as error:
+        if len(walks) == 1:
+            walks[0].fail(error)
+            return
+        for one in walks:
+            _answer([one], evaluate)
+        return
+    for one, reply in zip(walks, replies, strict=True):
+        one.answer(reply)
+
+
+def _predictions(model: Model, requests: Sequence[Request]) -> list[Reply]:
     """Evaluate all branches of all requests and hand each run its own predictions: one call for each change."""
     answers: list[tuple[Tensor, dict[Branch, Tensor]]] = [(x, {}) for x, _, _ in requests]
     asked: dict[Any, list[tuple[int, Branch]]] = {}

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .cells import Cell
-from .runner import Progress as Callback
+from .making import Progress as Callback
 
 
 @contextmanager

@@ -10,25 +10,20 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
 from ..plugins.registry import build
-from .branches import networks
-from .cells import Cell, Planned, branches, plan, samples
+from .cells import Cell, Planned, plan, samples
 from .claims import Claims
-from .engine import Job, counted, generate
 from .errors import UsageError
-from .images import PREVIEW, PREVIEWS, preview, write_images
+from .making import Maker, Outcome, Progress
 from .prompts import check_prompts
-from .protocols import Model, Observer, Sample
-from .provenance import device_name, versions
+from .protocols import Model, Observer
 from .store import Store, write_atomic
 from .sweep import Sweep, metric_instances
 
@@ -36,9 +31,6 @@ SHARD = 250  # images between two writes: what a killed run loses at most, per c
 PLAN = "plan.json"
 GOAL = "goal.json"
 POLL = 0.5  # seconds between two looks at shards that others are making
-
-Progress = Callable[[int, Cell], None]
-"""Called with the number of images that are newly done and their cell."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +44,6 @@ class Plan:
     @property
     def runnable(self) -> list[Planned]:
         return [planned for planned in self.cells if not planned.refused]
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What a run did: images made and images that were there already, and the reasons of cells that failed."""
-
-    made: int = 0
-    kept: int = 0
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Runner:
@@ -116,72 +99,31 @@ class Runner:
             outcome.kept += kept
             progress(kept, planned.cell)
         with Claims(store.root / "claims") as claims:
-            todo = cells
-            while todo := [p for p in todo if not self._finish(store, claims, p, images, outcome, progress)]:
+            while self._pass(store, claims, cells, images, outcome, progress):
                 time.sleep(POLL)
         reasons = {planned.cell.key: store.failure(planned.cell) for planned in cells}
         outcome.failed = {**{key: reason for key, reason in reasons.items() if reason}, **outcome.failed}
         return outcome
 
-    def _finish(
-        self, store: Store, claims: Claims, planned: Planned, images: int, outcome: Outcome, progress: Progress
+    def _pass(
+        self, store: Store, claims: Claims, cells: Sequence[Planned], images: int, outcome: Outcome, progress: Progress
     ) -> bool:
-        """Make the cell's missing shards as far as they can be claimed; whether nothing is left to wait for."""
-        for start, stop in self._gaps(store, planned.cell, images):
-            if store.failure(planned.cell):
-                return True
-            name = f"{planned.cell.key}-{start:07d}-{stop:07d}"
-            if not claims.take(name):
-                continue
-            try:
-                if not store.has(planned.cell, start, stop, self._names()):  # published before the claim was ours
-                    self._make(store, planned, start, stop, progress)
-                    outcome.made += stop - start
-            except Exception as error:
-                outcome.failed[planned.cell.key] = reason = f"{type(error).__name__}: {error}"
-                with suppress(OSError):  # a full disk is one of the reasons
-                    store.fail(planned.cell, reason)
-                return True
-            finally:
-                claims.release(name)
-        return not self._gaps(store, planned.cell, images)
+        """Make what can be claimed, model by model; whether others are still making something."""
+        draw = partial(samples, self.sweep, self.plan.prompts)
+        for backend in dict.fromkeys(planned.backend for planned in cells):
+            own = [planned for planned in cells if planned.backend == backend]
+            todo = [(planned, *gap) for planned in own for gap in self._gaps(store, planned.cell, images)]
+            if todo:
+                maker = Maker(self.sweep, self._load(backend), self.observers, self.device, store, claims)
+                maker.make(todo, draw, outcome, progress)
+        left = (planned.cell for planned in cells if planned.cell.key not in outcome.failed)
+        return any(self._gaps(store, cell, images) and not store.failure(cell) for cell in left)
 
     def _gaps(self, store: Store, cell: Cell, images: int) -> list[tuple[int, int]]:
         return store.missing(cell, images, SHARD, self._names())
 
     def _names(self) -> frozenset[str]:
         return frozenset(observer.name for observer in self.observers)
-
-    def _make(self, store: Store, planned: Planned, start: int, stop: int, progress: Progress) -> None:
-        model = self._load(planned.backend)
-        todo = samples(self.sweep, self.plan.prompts, start, stop)
-        parts, batches, began = [], [], time.perf_counter()
-        with counted(*networks(model, branches(planned.cell, model))) as rows:
-            for i in range(0, len(todo), self.sweep.batch_size):
-                batch, before = todo[i : i + self.sweep.batch_size], time.perf_counter()
-                parts.append(self._observe(model, store, planned.cell, batch))
-                batches.append((len(batch), round(time.perf_counter() - before, 6)))
-                progress(len(batch), planned.cell)
-        observations = {name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]}
-        metadata = {
-            "seconds": repr(time.perf_counter() - began),
-            "batches": json.dumps(batches),
-            "evaluations": str(sum(rows)),
-            "device": device_name(self.device),
-            **versions(),
-        }
-        store.put(planned.cell, start, observations, metadata)
-
-    def _observe(self, model: Model, store: Store, cell: Cell, batch: list[Sample]) -> dict[str, np.ndarray]:
-        """Generate a batch and look at it with every observer."""
-        (x,) = generate(model, [Job(cell, batch)], self.device)
-        images = model.decode(x)
-        if self.sweep.save_images:
-            write_images(store.folder(cell) / "images", batch, images)
-        prompts = [sample.prompt for sample in batch]
-        seen = {observer.name: observer(images, prompts) for observer in self.observers}
-        shown = [i for i, sample in enumerate(batch) if sample.index < PREVIEWS]
-        return {**seen, PREVIEW: preview(images[shown])} if shown else seen
 
     def _plan(self) -> Plan:
         cells: list[Planned] = []

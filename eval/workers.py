@@ -28,7 +28,8 @@ from ..plugins.expression import parse
 from ..samplers.settings import setting, settings
 from .cells import Planned
 from .errors import UsageError
-from .runner import Outcome, Progress, Runner, load_plan
+from .making import Outcome, Progress
+from .runner import Runner, load_plan
 from .store import write_atomic
 
 POLL = 1.0  # seconds between two looks at a run that others make

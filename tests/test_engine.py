@@ -7,7 +7,8 @@ import torch
 
 from sigmabench.eval.backends.mixture import GaussianMixture
 from sigmabench.eval.cells import Cell, levels, plan, samples
-from sigmabench.eval.engine import Job, counted, generate
+from sigmabench.eval.engine import counted, generate, produce
+from sigmabench.eval.jobs import Job
 from sigmabench.eval.sweep import Sweep
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.schedules import Flow, Linear, ZeroTerminalSNR
@@ -80,7 +81,64 @@ def test_cells_in_company_make_the_same_images_as_alone(model):
         together = generate(model, jobs)
     for work, x in zip(jobs, together, strict=True):
         torch.testing.assert_close(x, generate(model, [work])[0], rtol=0, atol=2e-6)
-    assert len(calls) == max(4, 2 * 9 - 1 - (model.prediction != "eps"), 6)
+    starts = 1 + 2 + 1  # a call for each branch of each, as no two start with the same images and level
+    assert len(calls) == starts + max(4, 2 * 9 - 1 - (model.prediction != "eps"), 6) - 1
+
+
+def cells_of_one_sweep():
+    changes = [
+        {"sampler": name, "steps": steps, "guidance": guidance}
+        for name in ("euler", "dpmpp_2m", "heun", "dpmpp_2m_sde")
+        for steps in (3, 5)
+        for guidance in ("cfg(scale=1)", "cfg(scale=3)", "rescaled_cfg(scale=3)", "interval")
+    ]
+    return [job(3, **change) for change in changes]
+
+
+def test_what_cells_ask_first_is_computed_once_and_changes_no_bit(model):
+    jobs = cells_of_one_sweep()
+    with counted(model.network) as together:
+        shared = {done.job.cell: done for done in produce(model, jobs)}
+    alone = 0
+    for work in jobs:
+        with counted(model.network) as rows:
+            (done,) = produce(model, [work])
+        assert done.x.numpy().tobytes() == shared[work.cell].x.numpy().tobytes()
+        assert done.evaluations == shared[work.cell].evaluations == sum(rows)
+        alone += sum(rows)
+    firsts = sum(
+        2 if "interval" not in work.cell.guidance and "scale=1" not in work.cell.guidance else 1 for work in jobs
+    )
+    assert alone - sum(together) == 3 * (firsts - 2)  # one for cond and one for uncond are left
+
+
+def test_jobs_take_the_place_of_those_that_end_and_calls_stay_full(model):
+    jobs = [job(3, sampler="euler", steps=3 + i % 5) for i in range(20)]
+    with counted(model.network) as rows:
+        done = list(produce(model, iter(jobs), rows=12))
+    assert {id(one.job) for one in done} == {id(work) for work in jobs}
+    full = [count for count in rows if count > 3]
+    assert max(full) == 12
+    assert sum(full) / len(full) > 9  # one in four jobs is asking about its start meanwhile
+    for one in done:
+        torch.testing.assert_close(one.x, generate(model, [one.job])[0], rtol=0, atol=2e-6)
+
+
+def test_an_error_ends_its_own_job_alone(model, monkeypatch):
+    jobs = [job(3, sampler="euler", steps=4), job(2, sampler="heun", steps=4), job(3, sampler="dpmpp_2m", steps=4)]
+    denoise = model.denoise
+
+    def short_of_memory(x, levels, condition):
+        if len(x) == 2 or len(x) > 6:
+            raise torch.OutOfMemoryError("7 rows are too many, and so are 2")
+        return denoise(x, levels, condition)
+
+    monkeypatch.setattr(model, "denoise", short_of_memory)
+    done = {one.job.cell.sampler: one for one in produce(model, jobs, rows=100)}
+    assert isinstance(done["heun"].error, torch.OutOfMemoryError)
+    monkeypatch.undo()
+    for work in (jobs[0], jobs[2]):
+        torch.testing.assert_close(done[work.cell.sampler].x, generate(model, [work])[0], rtol=0, atol=2e-6)
 
 
 def test_all_cells_share_noise_and_prompt_of_an_image(model):

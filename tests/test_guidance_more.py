@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from sigmabench.eval.backends.mixture import GaussianMixture
 from sigmabench.eval.cells import plan, samples
-from sigmabench.eval.engine import Job, counted, generate
+from sigmabench.eval.engine import counted, generate
+from sigmabench.eval.jobs import Job
 from sigmabench.eval.sweep import Sweep
 from sigmabench.plugins.registry import build, catalogue
 from sigmabench.samplers import Level

@@ -1,0 +1,135 @@
+"""A job at work: some images of one cell, from one request for predictions to the next."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..plugins.registry import build
+from ..samplers.level import Level
+from ..samplers.noise import SeededNoise
+from ..samplers.perturbation import Branch
+from ..samplers.protocols import Predictions
+from ..samplers.run import guide, start
+from .branches import Texts, condition
+from .cells import Cell, levels
+from .protocols import Condition, Model, Sample
+
+Request = tuple[Tensor, Level, Mapping[Branch, Condition]]
+Reply = tuple[Tensor, Predictions]
+UNCONDITIONAL = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Some images of one cell."""
+
+    cell: Cell
+    samples: Sequence[Sample]
+
+
+class Done(NamedTuple):
+    """A job that has ended: clean x (B, *shape), or the error that ended it."""
+
+    job: Job
+    x: Tensor | None
+    error: Exception | None
+    evaluations: int
+    """Rows that it asked the network for, whether or not others had asked for the same."""
+    seconds: float
+    """Time of the calls that answered it, in proportion to its rows; a shared answer counts in full for each."""
+
+
+class Live:
+    """A job at work, in one walk or, where error control decides how an image steps, in one for each image."""
+
+    def __init__(self, model: Model, job: Job, device: str) -> None:
+        self.job = job
+        together = build("sampler", job.cell.sampler).evaluations is not None
+        parts = [job.samples] if together else [[sample] for sample in job.samples]
+        self.walks = [Walk(model, job.cell, part, device) for part in parts]
+
+    @property
+    def ended(self) -> bool:
+        return all(walk.ended for walk in self.walks)
+
+    def done(self) -> Done:
+        error = next((walk.error for walk in self.walks if walk.error), None)
+        x = None if error else torch.cat([walk.x for walk in self.walks if walk.x is not None])
+        evaluations, seconds = (sum(part) for part in zip(*((w.evaluations, w.seconds) for w in self.walks), strict=True))
+        return Done(self.job, x, error, evaluations, seconds)
+
+
+class Walk:
+    """Images on their way along a path: what they ask, or what they ended with."""
+
+    def __init__(self, model: Model, cell: Cell, samples: Sequence[Sample], device: str) -> None:
+        self.cell, self.samples, self.ended = cell, samples, False
+        self.x: Tensor | None = None
+        self.error: Exception | None = None
+        self.evaluations, self.seconds = 0, 0.0
+        self.request: Any = None
+        self.begin: Tensor | None = None
+        self.run = self._run(model, device)
+        self.answer(None)
+
+    @torch.no_grad()
+    def answer(self, reply: Reply | None) -> None:
+        """Go on to the next request or the end."""
+        try:
+            self.request = self.run.send(reply)  # type: ignore[arg-type]
+            self.evaluations += self.rows
+        except StopIteration as stop:
+            self.ended, self.x = True, stop.value
+            if bad := int((~stop.value.isfinite()).flatten(1).any(1).sum()):
+                what = f"{bad} of {len(stop.value)} images are not finite: {self.cell.sampler} diverged"
+                self.fail(FloatingPointError(what))
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        self.ended, self.x, self.error = True, None, error
+
+    @property
+    def rows(self) -> int:
+        """Of the network that its request asks for."""
+        x, _, by_branch = self.request
+        return len(x) * len(by_branch)
+
+    @property
+    def starting(self) -> bool:
+        """Whether it asks about its starting noise itself, as all cells that start there do."""
+        return self.request[0] is self.begin
+
+    def _run(self, model: Model, device: str) -> Generator[Request, Reply, Tensor]:
+        path = levels(self.cell, model)
+        sampler, guidance = build("sampler", self.cell.sampler), build("guidance", self.cell.guidance)
+        noise = SeededNoise([sample.seed for sample in self.samples], model.shape, device)
+        self.begin = noise.initial() * path.levels[0].norm
+        run = start(sampler, self.begin, path, noise)
+        count, negative = len(self.samples), self.cell.negative
+        texts = {
+            "cond": [sample.prompt for sample in self.samples],
+            "uncond": [UNCONDITIONAL] * count,
+            **({"negative": [negative] * count} if negative else {}),
+        }
+        return (yield from _conditioned(guide(run, guidance, sampler.needs), model, texts))
+
+
+def _conditioned(run: Generator[Any, Any, Tensor], model: Model, texts: Texts) -> Generator[Request, Any, Tensor]:
+    """Turn the branches that a run asks for into conditions, each encoded once."""
+    conditions: dict[Branch, Condition] = {}
+    reply = None
+    while True:
+        try:
+            x, level, branches = run.send(reply)
+        except StopIteration as stop:
+            return stop.value
+        for branch in branches:
+            if branch not in conditions:
+                conditions[branch] = condition(model, branch, texts)
+        reply = yield x, level, {branch: conditions[branch] for branch in branches}
