@@ -60,7 +60,9 @@ class Live:
     def done(self) -> Done:
         error = next((walk.error for walk in self.walks if walk.error), None)
         x = None if error else torch.cat([walk.x for walk in self.walks if walk.x is not None])
-        evaluations, seconds = (sum(part) for part in zip(*((w.evaluations, w.seconds) for w in self.walks), strict=True))
+        evaluations, seconds = (
+            sum(part) for part in zip(*((w.evaluations, w.seconds) for w in self.walks), strict=True)
+        )
         return Done(self.job, x, error, evaluations, seconds)
 
 
