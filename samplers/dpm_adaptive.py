@@ -24,7 +24,7 @@ ACCEPTED = 0.81
 """A step is taken if the next one may be at least this share of it."""
 
 LAST = 1e-5
-"""What may be left of the path in log-SNR."""
+"""What is left of the path in log-SNR when a step goes to its end."""
 
 PAIRS = {"12": (2, second_order(0.5)), "23": (3, THIRD_ORDER)}
 
@@ -59,37 +59,35 @@ class DPMAdaptive:
         if len(x) != 1:
             raise ValueError(f"dpm_adaptive steps as its image needs, got {len(x)} images: start a run for each")
         levels = path.levels
-        first, last = int(not levels[0].alpha), len(path) - int(not levels[-1].sigma)
-        if first:
+        finite = tuple(level for level in levels if level.alpha and level.sigma)
+        if not levels[0].alpha:
             x, x0 = yield x, levels[0]
-            x = bridge(x, x0, *levels[:2])
-        if first < last:
-            x = yield from self._controlled(x, levels[first : last + 1])
-        if first <= last < len(path):
+            x = bridge(x, x0, levels[0], levels[1])
+        if len(finite) > 1:
+            x = yield from self._controlled(x, finite)
+        if levels[-2].alpha and not levels[-1].sigma:
             x, x0 = yield x, levels[-2]
-            x = bridge(x, x0, *levels[-2:])
+            x = bridge(x, x0, levels[-2], levels[-1])
         return x
 
     def _controlled(self, x: Tensor, levels: tuple[Level, ...]) -> Run:
         """From the first of some finite levels to the last."""
-        s, end, h = levels[0], levels[-1].half_logsnr, self.h_init
+        s, h, last = levels[0], self.h_init, levels[-1].half_logsnr - LAST
         x, x0 = yield x, s
-        low = x / s.alpha
+        before = x / s.alpha
         while True:
-            t = _inside(levels, min(end, s.half_logsnr + h))
-            before = low
+            t = _inside(levels, s.half_logsnr + h) if s.half_logsnr + h < last else levels[-1]
             low, high = yield from self._attempt(x, x0, s, t, levels)
             allowed = (low.abs().maximum(before.abs()) * self.rtol).clamp(min=self.atol)
             error = ((low - high / t.alpha) / allowed).square().mean().sqrt().item()
             factor = 1 + math.atan((error + 1e-8) ** (-1 / self.order) - 1)
             h *= factor
             if factor < ACCEPTED:
-                low = before
                 continue
-            x, s = high, t
-            if s.half_logsnr >= end - LAST:
-                return x
-            x, x0 = yield x, s
+            if t is levels[-1]:
+                return high
+            x, x0 = yield high, t
+            s, before = t, low
 
     def _attempt(
         self, x: Tensor, x0: Tensor, s: Level, t: Level, levels: tuple[Level, ...]

@@ -60,19 +60,17 @@ class DPMFast:
     def _groups(self, path: Path) -> Iterator[tuple[Level, ...]]:
         """The levels of each step: its start, its stages, its end."""
         levels = path.levels
-        first, last = int(not levels[0].alpha), len(path) - int(not levels[-1].sigma)
-        if first:
+        finite = tuple(level for level in levels if level.alpha and level.sigma)
+        if not levels[0].alpha:
             yield levels[:2]
-        if last > first:
-            finite = levels[first : last + 1]
-            yield from _equal(finite) if self.compat else _given(finite)
-        if last < len(path) and last >= first:
+        yield from _equal(finite) if self.compat and len(finite) > 1 else _given(finite)
+        if levels[-2].alpha and not levels[-1].sigma:
             yield levels[-2:]
 
 
 def _given(levels: tuple[Level, ...]) -> Iterator[tuple[Level, ...]]:
     at, left = 0, len(levels) - 1
-    while left:
+    while left > 0:
         order = min(3 if left != 4 else 2, left)
         yield levels[at : at + order + 1]
         at, left = at + order, left - order
