@@ -116,6 +116,7 @@ def register_guidance(register: Register) -> None:
     register("interval", guidance.Interval)
     register("dynamic_cfg", guidance.DynamicCFG)
     register("apg", guidance.APG)
+    register("apg_mix", guidance.APGMix)
     register("cfg_zero_star", guidance.CFGZeroStar)
     register("tcfg", guidance.TCFG)
     register("fdg", guidance.FDG)

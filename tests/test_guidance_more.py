@@ -8,6 +8,7 @@ import torch
 from diffusers import DDIMScheduler
 from diffusers.guiders import (
     AdaptiveProjectedGuidance,
+    AdaptiveProjectedMixGuidance,
     ClassifierFreeZeroStarGuidance,
     MagnitudeAwareGuidance,
     TangentialClassifierFreeGuidance,
@@ -30,6 +31,7 @@ from sigmabench.samplers.guidance import (
     CFG,
     FDG,
     TCFG,
+    APGMix,
     CFGNorm,
     CFGZeroStar,
     DualCFG,
@@ -55,6 +57,7 @@ PERTURBED = [
 WATCHED = [branch for branch in PERTURBED if isinstance(branch.change, WatchedAttention)]
 SHAPES = [(4, 8, 9), (4, 3, 6, 6), (4, 2, 3, 4, 5)]
 NONE = {
+    "apg_mix": {"scale_first": 1.0},
     "fdg": {"scale_low": 1.0},
     "fresca": {"high": 1.0},
     "dual_cfg": {"scale_middle": 1.0},
@@ -275,6 +278,22 @@ def test_apg_is_algorithm_1_and_diffusers_original_formulation(eta, threshold, m
         assert close(ours, apg_by_hand(pair["cond"], differences, 6.0, eta, threshold, momentum), 1e-11)
         theirs = normalized_guidance(pair["cond"], pair["uncond"], 5.0, buffer, eta, threshold, True)
         assert close(ours, theirs, 1e-11)
+
+
+def test_apg_mix_is_diffusers_original_formulation_on_flow_velocities():
+    level, (x, parts) = LEVELS["flow"], predictions()
+    theirs = AdaptiveProjectedMixGuidance(
+        2.5, adaptive_projected_guidance_scale=8.0, adaptive_projected_guidance_start_step=1, eta=0.2,
+        adaptive_projected_guidance_rescale=1.5, use_original_formulation=True,
+    )  # fmt: skip
+    theirs.momentum_buffer = MomentumBuffer(-0.5)  # made where a pipeline prepares its inputs
+    run = APGMix(9.0, 3.5, first=2, eta=0.2, threshold=1.5).start()  # their scales are 1 less
+    for step in range(4):
+        parts["uncond"] = (1 + 0.3 * step) * parts["uncond"]
+        velocity = {name: to_space("flow", parts[name], x, level) for name in ("cond", "uncond")}
+        theirs.set_state(step=step, num_inference_steps=10, timestep=torch.tensor(0))
+        expected = theirs.forward(velocity["cond"], velocity["uncond"]).pred
+        assert close(to_space("flow", run(x, level, parts), x, level), expected, 1e-10)
 
 
 @pytest.mark.xfail(strict=True, reason="diffusers' default adds the update to uncond, not to cond as the paper does")

@@ -87,7 +87,13 @@ def neutral(name):
     fields = {field.name for field in dataclasses.fields(cls)}
     off = {"pag": 0.0, "sag": 0.0, "seg": 0.0, "slg": 0.0, "tpg": 0.0, "pladis": 0.0}.get(name, 1.0)
     inner = {"guidance": CFG(1.0)} if "guidance" in fields else {}
-    other = {"fdg": "scale_low", "fresca": "high", "dual_cfg": "scale_middle", "eps_scaling": "factor"}.get(name)
+    other = {
+        "fdg": "scale_low",
+        "fresca": "high",
+        "dual_cfg": "scale_middle",
+        "eps_scaling": "factor",
+        "apg_mix": "scale_first",
+    }.get(name)
     more = {other: 1.0} if other else {"negative_scale": 0.0} if name == "perp_neg" else {}
     return cls(**({"scale": off} if "scale" in fields else {}), **inner, **more)
 

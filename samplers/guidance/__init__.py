@@ -3,6 +3,7 @@
 from .after import DynamicThreshold as DynamicThreshold
 from .after import EpsScaling as EpsScaling
 from .apg import APG as APG
+from .apg import APGMix as APGMix
 from .branches import DualCFG as DualCFG
 from .branches import PerpNeg as PerpNeg
 from .cfg import CFG as CFG
