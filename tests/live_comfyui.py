@@ -210,3 +210,28 @@ def _free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def queued(live, workflow):
+    """A workflow file as the page would queue it: links and widgets by name."""
+    links = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    graph = {}
+    for part in workflow["nodes"]:
+        if part["type"] == "MarkdownNote":
+            continue
+        info = live.get(f"/object_info/{part['type']}")[part["type"]]
+        inputs = {slot["name"]: links[slot["link"]] for slot in part["inputs"] if slot["link"] is not None}
+        values = iter(part["widgets_values"])
+        for name, spec in (
+            (n, s) for group in ("required", "optional") for n, s in info["input"].get(group, {}).items()
+        ):
+            options = spec[1] if len(spec) > 1 else {}
+            widget = isinstance(spec[0], list) or spec[0] in ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+            if widget and not options.get("forceInput"):
+                value = next(values)
+                inputs.setdefault(name, value)
+                if options.get("control_after_generate"):
+                    next(values)
+        assert not list(values), part["type"]
+        graph[str(part["id"])] = node(part["type"], **inputs)
+    return graph

@@ -3,13 +3,14 @@
 Runs against the checkout that COMFYUI_DIR names, with the Python that COMFYUI_PYTHON names.
 """
 
+import json
 import os
 import sys
 import time
 
 import numpy as np
 import pytest
-from live_comfyui import Graph, HostError, Live, listen, relative
+from live_comfyui import ROOT, Graph, HostError, Live, listen, queued, relative
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -466,7 +467,7 @@ def sweep_graph(live, model="flow", **given):
     graph = Graph(model, size=32, batch=4)
     graph.add("prompts", "SigmabenchPrompts", clip=["loader", 1], text="a cat\na ship")
     widgets = {
-        "samplers": "euler\nheun", "steps": "2, 3", "scales": "1, 3", "images": 4, "folder": f"sigmabench/{model}",
+        "samplers": "euler, heun", "steps": "2, 3", "scales": "1, 3", "images": 4, "folder": f"sigmabench/{model}",
         "positive": ["prompts", 0], "prompts": ["prompts", 1], "negative": ["negative", 0], "model": graph.model,
         "vae": ["loader", 2], "latent_image": ["latent", 0], **given,
     }  # fmt: skip
@@ -538,3 +539,21 @@ def test_a_sweep_is_cancelled_within_an_evaluation_and_goes_on_from_there(live):
 def test_a_sweep_names_the_widget_that_is_wrong(live, given, message):
     with pytest.raises(HostError, match=message):
         live.run(sweep_graph(live, **given))
+
+
+# --- example workflows
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda path: path.stem)
+def test_example_workflows_run(live, path):
+    graph = queued(live, json.loads(path.read_text()))
+    small = {"ckpt_name": "vp.ckpt", "width": 64, "height": 64, "images": 3, "folder": f"sigmabench/{path.stem}"}
+    for part in graph.values():
+        for name, value in part["inputs"].items():
+            if name == "steps":
+                part["inputs"]["steps"] = 3 if isinstance(value, int) else "3"
+            elif name in small and not isinstance(value, list):
+                part["inputs"][name] = small[name]
+    found = live.run(graph)
+    assert all(image["filename"].endswith(".png") for output in found.values() for image in output.get("images", []))
+    assert any(output.get("images") for output in found.values())

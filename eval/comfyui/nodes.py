@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from ..sweep import Sweep
 
 CATEGORY = "sigmabench/benchmark"
-LINES = {"multiline": True}
 
 
 def mappings() -> tuple[dict[str, type], dict[str, str]]:
@@ -33,7 +33,7 @@ class SigmabenchPrompts:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        text = {**LINES, "default": "a photo of a cat\na photo of a ship", "tooltip": "one prompt a line"}
+        text = {"multiline": True, "default": "a photo of a cat\na photo of a ship", "tooltip": "one prompt a line"}
         return {"required": {"clip": ("CLIP", {"tooltip": "the text encoder"}), "text": ("STRING", text)}}
 
     def execute(self, clip: Any, text: str) -> tuple[list[Any], list[str]]:
@@ -60,8 +60,8 @@ class SigmabenchSweep:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:  # noqa: N802
-        def lines(default: str, tooltip: str) -> tuple[str, dict[str, Any]]:
-            return "STRING", {**LINES, "default": default, "tooltip": f"{tooltip}, one a line"}
+        def several(default: str, tooltip: str) -> tuple[str, dict[str, Any]]:
+            return "STRING", {"default": default, "tooltip": f"with commas between; {tooltip}"}
 
         def number(default: int, low: int, high: int, tooltip: str) -> tuple[str, dict[str, Any]]:
             return "INT", {"default": default, "min": low, "max": high, "tooltip": tooltip}
@@ -72,14 +72,14 @@ class SigmabenchSweep:
             "positive": ("CONDITIONING", {"tooltip": "of one prompt, or a list of them"}),
             "negative": ("CONDITIONING", {"tooltip": "or the empty prompt"}),
             "latent_image": ("LATENT", {"tooltip": "its size alone counts"}),
-            "samplers": lines("euler\ndpmpp_2m", "such as dpmpp_2m_sde(eta=0.5)"),
-            "spacings": lines("trailing", "such as karras(sigma_max=80)"),
-            "steps": ("STRING", {"default": "5, 10, 20", "tooltip": "numbers of steps"}),
-            "guidance": lines("cfg", "such as rescaled_cfg(rescale=0.5)"),
-            "scales": ("STRING", {"default": "4, 7", "tooltip": "guidance scales; empty: the scale each method says"}),
-            "metrics": lines("diversity\ncontrast", "such as clip_score(model='ViT-B-32/laion2b_s34b_b79k')"),
+            "samplers": several("euler, dpmpp_2m", "settings as in dpmpp_2m_sde(eta=0.5)"),
+            "spacings": several("trailing", "settings as in karras(sigma_max=80)"),
+            "steps": several("5, 10, 20", "numbers of steps"),
+            "guidance": several("cfg", "settings as in rescaled_cfg(rescale=0.5)"),
+            "scales": several("4, 7", "guidance scales; empty: the scale each method says"),
+            "metrics": several("diversity, contrast", "settings as in clip_score(model='ViT-B-32/laion2b_s34b_b79k')"),
             "images": number(8, 1, 100_000, "of each setting"),
-            "seed": number(0, 0, 2**32 - 100_001, "of the first image; image i has seed + i in every setting"),
+            "first_seed": number(0, 0, 2**32 - 100_001, "of image 0; image i has first_seed + i in every setting"),
             "batch_size": number(4, 1, 1024, "images made together"),
             "folder": ("STRING", {"default": "sigmabench/sweep", "tooltip": "below ComfyUI's output folder"}),
         }
@@ -145,9 +145,9 @@ def sweep_of(given: Mapping[str, Any], backend: str, prompts: list[str]) -> Swee
     """
     from ..sweep import load_sweep
 
-    fields = {name: _lines(given[name]) for name in ("samplers", "spacings", "guidance", "metrics")}
+    fields = {name: _several(name, given[name]) for name in ("samplers", "spacings", "guidance", "metrics")}
     numbers = {"steps": _numbers("steps", given["steps"], int), "scales": _numbers("scales", given["scales"], float)}
-    plain = {name: given[name] for name in ("images", "seed", "batch_size")}
+    plain = {"images": given["images"], "seed": given["first_seed"], "batch_size": given["batch_size"]}
     return load_sweep(None, {"models": [backend], "prompts": prompts, **fields, **numbers, **plain})
 
 
@@ -185,8 +185,13 @@ def _runner(sweep: Sweep, folder: Path) -> Runner:
     return Runner(sweep, folder)
 
 
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+def _several(name: str, text: str) -> list[str]:
+    """Names and calls with commas between."""
+    try:
+        (several,) = ast.parse(f"[{text}]").body
+        return [ast.unparse(element) for element in several.value.elts]  # type: ignore[attr-defined]
+    except (SyntaxError, ValueError):
+        raise ValueError(f"{name} = {text!r}: write names with commas between, such as euler, heun") from None
 
 
 def _numbers(name: str, text: str, number: Callable[[str], Any]) -> list[Any]:

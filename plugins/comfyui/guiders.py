@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...samplers.protocols import Guidance
-from .guidance import INPUTS, THREE, guidance_on, inner, patched
+from .guidance import INPUTS, THREE, guidance_on, inner, patched, with_scale
 
 
 def guider(model: Any, guidance: Guidance, conditionings: Mapping[str, Any]) -> Any:
@@ -23,22 +23,29 @@ def guider(model: Any, guidance: Guidance, conditionings: Mapping[str, Any]) -> 
 
 
 def wrap(around: Any, method: Callable[[Guidance], Guidance]) -> Any:
-    """A GUIDER with another method around the one that a guider has, its conditionings and its scale.
-
-    Raises:
-        ValueError: for a guider with a prediction of its own.
-    """
+    """A GUIDER with another method around the one that a guider has, its conditionings and its scale."""
     from . import host
 
-    if type(around).predict_noise is not host.CFGGuider.predict_noise:
-        raise ValueError(
-            f"guidance: {type(around).__name__} combines predictions in its own way; connect a CFGGuider or a node of "
-            "sigmabench/guidance/guiders"
-        )
-    made = host.CFGGuider(patched(around.model_patcher, method(guidance_on(around.model_patcher))))
+    made = host.CFGGuider(patched(around.model_patcher, method(guidance_in("guidance", around))))
     made.original_conds = dict(around.original_conds)
     made.set_cfg(around.cfg)
     return made
+
+
+def guidance_in(field: str, given: Any) -> Guidance:
+    """The method of a GUIDER, ComfyUI's CFGGuider among them.
+
+    Raises:
+        ValueError: for a guider with a prediction of its own, naming the input.
+    """
+    from . import host
+
+    if type(given).predict_noise is not host.CFGGuider.predict_noise:
+        raise ValueError(
+            f"{field}: {type(given).__name__} combines predictions in its own way; connect a CFGGuider or a node of "
+            "sigmabench/guidance/guiders"
+        )
+    return with_scale(guidance_on(given.model_patcher), float(given.cfg))
 
 
 def scale_of(guidance: Any) -> float:

@@ -119,14 +119,14 @@ def guider_node(entry: Entry) -> type:
         from .guiders import wrap
 
         guider = given.pop(str(wrapped))
-        settings = widgets.settings_of(entry.cls, given)
+        settings = widgets.settings_of(entry.cls, _unwrapped(entry, given))
         return (wrap(guider, lambda guidance: entry.cls(**{**settings, str(wrapped): guidance})),)
 
     def plain(self: Any, model: Any, **given: Any) -> tuple[Any]:
         from .guiders import guider
 
         conds = {branch: given.pop(name) for branch, name in conditionings.items()}
-        return (guider(model, entry.cls(**widgets.settings_of(entry.cls, given)), conds),)
+        return (guider(model, entry.cls(**widgets.settings_of(entry.cls, _unwrapped(entry, given))), conds),)
 
     if wrapped:
         return _node(entry, "Guider", "guidance/guiders", {}, {"guider": "GUIDER"}, around, needs={wrapped})
@@ -146,7 +146,7 @@ def patch_node(entry: Entry) -> type:
         from .guidance import guidance_on, patched
 
         conds = {branch: given.pop(name) for branch, name in extra.items()}
-        settings = widgets.settings_of(entry.cls, given)
+        settings = widgets.settings_of(entry.cls, _unwrapped(entry, given))
         if wrapped:
             settings[wrapped] = guidance_on(model)
         return (patched(model, entry.cls(**settings), conds),)
@@ -154,6 +154,14 @@ def patch_node(entry: Entry) -> type:
     first = {"model": MODEL, **{name: _conditioning(name) for name in extra.values()}}
     hidden = {"scale", wrapped} if wrapped else {"scale"}
     return _node(entry, "Model", "guidance/model patches", first, {"model": "MODEL"}, execute, without=hidden)
+
+
+def _unwrapped(entry: Entry, given: dict[str, Any]) -> dict[str, Any]:
+    """The inputs with the methods of connected guiders in their place."""
+    from .guiders import guidance_in
+
+    nested = [name for name in _sockets(entry) if given.get(name) is not None]
+    return {**given, **{name: guidance_in(name, given[name]) for name in nested}}
 
 
 def _conditioning(name: str) -> widgets.Spec:

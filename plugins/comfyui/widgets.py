@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from ..registry import build, catalogue, describe
@@ -84,9 +85,9 @@ def _nothing(field: dataclasses.Field[Any]) -> int:
 
 
 def _step(default: float) -> float:
-    """What an arrow of the widget adds: a tenth of the default's leading digit, at most 0.1."""
-    digits = math.floor(math.log10(abs(default))) if default > 0 else -1
-    return min(0.1, 10.0 ** (digits - 1))
+    """What an arrow of the widget adds, which is also how exactly it shows a number: the default's last digit."""
+    exponent = Decimal(repr(default)).as_tuple().exponent
+    return 10.0 ** min(-2, int(exponent))
 
 
 def _numbers(name: str, text: str) -> tuple[float, ...]:
