@@ -12,7 +12,9 @@ from torch import Tensor
 
 from ...plugins.registry import build
 from ...samplers import Level
+from ...samplers.conformance.convergence import jagged_path
 from ...samplers.level import CLEAN, PURE_NOISE
+from ...samplers.noise import SeededNoise
 from ...samplers.problems import BIMODAL
 from ...samplers.reverse_sde import moments
 from ...samplers.run import sample
@@ -121,6 +123,39 @@ def _loud(theirs: bool) -> float:
     return (end - BIMODAL(x, Level(1.0, 3.0))).std().item() / 2
 
 
+def _fast(theirs: bool) -> float:
+    """On paths of 3 n steps, and so of 3 n evaluations."""
+
+    def run(x: Tensor, levels: Sequence[Level]) -> Tensor:
+        ends = {"sigma_min": levels[-1].sigma, "sigma_max": levels[0].sigma}
+        return k_diffusion().sample_dpm_fast(_told, x, n=len(levels) - 1, disable=True, **ends)
+
+    def at(steps: int) -> float:
+        return error(run if theirs else ours("dpm_fast"), jagged_path("VE", steps).levels)
+
+    return order(at, (21, 42, 84, 168))
+
+
+def _adaptive(theirs: bool) -> float:
+    """What a second image in the batch does to the first."""
+    both = SeededNoise((1, 2), (4, 3, 3), dtype=torch.float64).initial() * 5
+    both[1] *= 3  # further out, where steps are shorter
+    if theirs:
+        alone, beside = (
+            k_diffusion().sample_dpm_adaptive(_told, x, sigma_min=0.1, sigma_max=5.0, disable=True)
+            for x in (both[:1], both)
+        )
+    else:
+        sampler, path = build("sampler", "dpm_adaptive"), [Level(1.0, 5.0), Level(1.0, 0.1)]
+        alone, beside = (sample(sampler, BIMODAL, x, path) for x in (both[:1], both))
+    return (beside[0] - alone[0]).abs().max().item()
+
+
+def _told(x: Tensor, sigma: Tensor) -> Tensor:
+    """The model as k-diffusion calls it."""
+    return BIMODAL(x, [Level(1.0, value) for value in sigma.tolist()])
+
+
 def _ipndm(theirs: bool) -> float:
     """On their own levels."""
 
@@ -201,6 +236,26 @@ FAULTS = (
         functools.partial(_loud, False),
         functools.partial(_loud, True),
         at_least=0.95,
+    ),
+    Fault(
+        "k-dpm-fast",
+        "k-diffusion",
+        "sample_dpm_fast",
+        "It ends with a step of order 1 or 2, and takes no schedule, only its ends.",
+        "order of convergence from 21 to 168 steps",
+        functools.partial(_fast, False),
+        functools.partial(_fast, True),
+        at_least=2.7,
+    ),
+    Fault(
+        "k-dpm-adaptive-batch",
+        "k-diffusion",
+        "sample_dpm_adaptive",
+        "The error that sets the step is that of the whole batch, so each image depends on the others.",
+        "largest change of image 0 when another one is in the batch",
+        functools.partial(_adaptive, False),
+        functools.partial(_adaptive, True),
+        at_most=0,
     ),
     Fault(
         "ipndm",

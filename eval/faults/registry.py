@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from . import comfyui_noise, comfyui_solvers, comfyui_spacings, multistep, noise, spacings, timesteps, zero_snr
+from . import (
+    comfyui_noise,
+    comfyui_solvers,
+    comfyui_spacings,
+    guidance,
+    multistep,
+    noise,
+    spacings,
+    timesteps,
+    zero_snr,
+)
 from .fault import Fault
 
-THEMES = (timesteps, multistep, zero_snr, noise, spacings, comfyui_solvers, comfyui_spacings, comfyui_noise)
+THEMES = (timesteps, multistep, zero_snr, noise, spacings, guidance, comfyui_solvers, comfyui_spacings, comfyui_noise)
 FAULTS: dict[str, Fault] = {fault.name: fault for theme in THEMES for fault in theme.FAULTS}

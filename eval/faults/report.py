@@ -18,7 +18,8 @@ whose exact answer is known. `python -m sigmabench.eval.faults NAME` measures a 
 installed there, and `python -m sigmabench.eval.faults --write reports/peers` makes this page. `tests/peers` holds both
 sides to it: a repair upstream turns its test red. ComfyUI needs `COMFYUI_DIR` (see CONTRIBUTING.md); where two versions
 are named, the numbers are the newer one's and the fault is in both. Everything as data: [faults.csv](faults.csv),
-[flow_noise.csv](flow_noise.csv).
+[flow_noise.csv](flow_noise.csv). Faults of diffusers' guiders that take a network to show are in
+[tests/test_guidance_faults.py](../../tests/test_guidance_faults.py).
 
 {faults}
 ## Samplers with noise on a flow model, beside ComfyUI {version}

@@ -47,6 +47,7 @@ EVERYWHERE = {
 
 ON_SIGMA = {
     "heun": "heun",
+    "heunpp2": "heunpp2",
     "dpm_2": "dpm_2",
     "lms": "lms",
     "ipndm": "ipndm(compat=True)",
@@ -84,10 +85,12 @@ SOLVED = {
 """No equal numbers, but the same solution without noise: another variable (deis), quadrature (er_sde), order at the end
 (sa_solver, uni_pc) or division of the noise (dpmpp_sde)."""
 
-FAULTS = ("ipndm_v", "heunpp2", "dpmpp_2s_ancestral_cfg_pp")
+OF_THEIR_OWN_STEPS = {"dpm_fast": "dpm_fast(compat=True)", "dpm_adaptive": "dpm_adaptive"}
+"""They take nothing but the ends of the path, and stop before clean; the second for one image at a time."""
+
+FAULTS = ("ipndm_v", "dpmpp_2s_ancestral_cfg_pp")
 """Faults that leave nothing to be equal to."""
 
-NOT_OURS = ("dpm_fast", "dpm_adaptive", "ar_video")
 GPU = ("dpmpp_sde_gpu", "dpmpp_2m_sde_gpu", "dpmpp_2m_sde_heun_gpu", "dpmpp_3m_sde_gpu")
 """The functions of their names, but for the device that draws the noise."""
 
@@ -110,7 +113,7 @@ def noise():
 
 
 def test_every_sampler_of_the_host_is_in_a_group(host):
-    assert set(host.samplers.SAMPLER_NAMES) <= {*EVERYWHERE, *ON_SIGMA, *SOLVED, *FAULTS, *NOT_OURS, *GPU}
+    assert set(host.samplers.SAMPLER_NAMES) <= {*EVERYWHERE, *ON_SIGMA, *SOLVED, *FAULTS, *OF_THEIR_OWN_STEPS, *GPU}
 
 
 def equal(host, name, text, levels):
@@ -142,6 +145,15 @@ def test_a_sampler_equals_the_hosts_on_sigma(host, name, path):
 @pytest.mark.parametrize("name", ON_FLOW)
 def test_a_solver_of_the_flow_equals_the_hosts(host, name):
     equal(host, name, ON_FLOW[name], PATHS["flow"])
+
+
+@pytest.mark.parametrize("name", OF_THEIR_OWN_STEPS)
+def test_a_solver_with_steps_of_its_own_equals_the_hosts(host, name):
+    levels = PATHS["uneven, split"]
+    x = noise().initial()[:1] * levels[0].sigma
+    ours = sample(build("sampler", OF_THEIR_OWN_STEPS[name]), BIMODAL, x, levels)
+    precision = 1e-5 if name == "dpm_fast" else 1e-10  # its levels are float32
+    assert torch.allclose(ours, host.sample(name, BIMODAL, x, levels), rtol=precision, atol=precision)
 
 
 WITHOUT_NOISE = {
