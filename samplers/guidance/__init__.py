@@ -1,4 +1,4 @@
-"""Guidance: pure combinations of named predictions of x0."""
+"""Guidance: pure combinations of predictions of x0, by condition and, where they say so, by a changed network."""
 
 from .after import DynamicThreshold as DynamicThreshold
 from .after import EpsScaling as EpsScaling
