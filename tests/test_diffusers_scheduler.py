@@ -1,10 +1,12 @@
 """Our samplers as diffusers schedulers, in plain loops: the protocol, and the same numbers as without diffusers."""
 
 import copy
+import inspect
 import json
 import subprocess
 import sys
 
+import diffusers
 import pytest
 import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
@@ -18,6 +20,8 @@ from sigmabench.samplers.level import PURE_NOISE
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL
 from sigmabench.samplers.run import sample
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SHAPE, SEED = (3, 4), 11
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
@@ -420,6 +424,10 @@ CONFIGS = [
     ),
     (EulerDiscreteScheduler(), ("linear(beta_end=0.02)", "epsilon", "linspace")),
     (EulerDiscreteScheduler(**SD, use_karras_sigmas=True), ("scaled_linear", "epsilon", "karras")),
+    (
+        EulerDiscreteScheduler(**SD, use_karras_sigmas=True, sigma_min=0.1, sigma_max=9.0),
+        ("scaled_linear", "epsilon", "karras(sigma_min=0.1, sigma_max=9)"),
+    ),
     (FlowMatchEulerDiscreteScheduler(shift=3.0), ("flow(shift=3)", "flow_prediction", "trailing")),
     (
         UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0),
@@ -456,6 +464,36 @@ def test_the_model_is_read_from_any_scheduler_and_survives_saving(theirs, expect
         assert {key: back[key] for key in theirs.config if key[0] != "_"} == {
             key: value for key, value in theirs.config.items() if key[0] != "_"
         }
+
+
+def schedulers_of_diffusers():
+    for name in dir(diffusers.schedulers):
+        kind = getattr(diffusers.schedulers, name)
+        if isinstance(kind, type) and issubclass(kind, diffusers.ConfigMixin) and name.endswith("Scheduler"):
+            required = [p for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
+            if not required:
+                yield kind
+
+
+@pytest.mark.parametrize("kind", schedulers_of_diffusers())
+def test_every_scheduler_of_diffusers_is_read_or_refused_by_name(kind):
+    theirs = kind()
+    try:
+        mine = sigmabench.scheduler("euler", like=theirs)
+    except ValueError as error:
+        assert str(error).startswith(kind.__name__)  # noqa: PT017
+        assert not hasattr(theirs, "alphas_cumprod")
+        return
+    if hasattr(theirs, "alphas_cumprod") and "snr_shift_scale" not in theirs.config:
+        schedule, abar = build("schedule", mine.config["schedule"]), theirs.alphas_cumprod.tolist()
+        alphas = [schedule.level((i + 1) / 1000).alpha ** 2 for i in range(1000)]
+        assert alphas == pytest.approx(abar, rel=1e-3, abs=1e-6)
+
+
+def test_a_network_that_is_told_log_sigma_is_refused():
+    theirs = EulerDiscreteScheduler(**SD, timestep_type="continuous", prediction_type="v_prediction")
+    with pytest.raises(ValueError, match="EulerDiscreteScheduler with timestep_type = 'continuous' is not supported"):
+        sigmabench.scheduler("euler", like=theirs)
 
 
 def test_settings_of_ones_own_win_over_the_models():

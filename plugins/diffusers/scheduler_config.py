@@ -47,9 +47,11 @@ def read_scheduler(name: str, config: Mapping[str, Any], mu: float | None = None
     for key in UNSUPPORTED:
         if config.get(key):
             raise ValueError(f"{name} with {key} = {config[key]!r} is not supported; {_LEGAL}")
+    if config.get("timestep_type") == "continuous":
+        raise ValueError(f"{name} with timestep_type = 'continuous' is not supported: its network is told log sigma")
     if is_flow(name, config):
         return Prediction("flow", Flow(_shift(name, config, mu), _timesteps(config)), flow_time)
-    if not {"beta_schedule", "trained_betas"} & config.keys():
+    if config.get("beta_schedule") is None and config.get("trained_betas") is None:
         raise ValueError(f"{name} is not supported: its config has neither betas nor flow; {_LEGAL}")
     kind = config.get("prediction_type", "epsilon")
     if kind not in PREDICTIONS:
@@ -91,7 +93,8 @@ def read_spacing(name: str, config: Mapping[str, Any]) -> str:
         terminal = config.get("shift_terminal")
         return f"ltxv(terminal={terminal})" if terminal else "trailing"
     if sigmas:
-        return sigmas
+        ends = [f"{key}={config[key]}" for key in ("sigma_min", "sigma_max") if config.get(key) is not None]
+        return f"{sigmas}({', '.join(ends)})" if ends and sigmas != "beta" else sigmas
     if config.get("original_inference_steps"):
         return f"simple(grid={config['original_inference_steps']})"
     spacing = config.get("timestep_spacing", "leading")
