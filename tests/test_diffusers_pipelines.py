@@ -26,11 +26,15 @@ from tiny_pipelines import (
     BETAS,
     SD15,
     V_ZTSNR,
+    auraflow,
+    chroma,
     cogvideox,
     controlnet,
     distilled,
     flux,
+    lumina,
     pixart,
+    sana,
     stable_audio,
     stable_diffusion,
     stable_diffusion_3,
@@ -229,6 +233,31 @@ def test_an_image_of_a_flow_model_takes_the_steps_it_asks_for(pipes, sampler):
     first, second = ((ends[steps] - ends[64]).abs().max() for steps in (8, 16))
     assert second < first / 2
     assert first < 0.05 * ends[64].abs().max()
+
+
+@pytest.mark.parametrize("make", [auraflow, chroma, lumina, sana])
+def test_other_flow_transformers(pipes, make):
+    theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    call = {**FLOW_CALL, **EVEN, "height": 32, "width": 32}
+    unbinned = {"use_resolution_binning": False} if make is sana else {}
+    assert_equal_in(pipes(make, theirs), "euler", theirs, **call, **unbinned)
+
+
+def test_a_pixel_model_whose_images_are_clipped():
+    torch.manual_seed(0)
+    network = diffusers.UNet2DModel(
+        sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+    )  # fmt: skip
+    pipe = diffusers.DDPMPipeline(network, DDPMScheduler())
+    pipe.set_progress_bar_config(disable=True)
+
+    def images():
+        return pipe(2, torch.Generator().manual_seed(0), num_inference_steps=20, output_type="np").images
+
+    expected = images()
+    pipe.scheduler = sigmabench.scheduler("ddpm")
+    assert abs(images() - expected).max() < 1e-4
 
 
 def test_latent_consistency(pipes):

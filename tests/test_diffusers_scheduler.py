@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import sigmabench
 from sigmabench.plugins.diffusers.scheduler import StepScheduler
 from sigmabench.plugins.registry import build, catalogue
-from sigmabench.samplers.level import PURE_NOISE
+from sigmabench.samplers.level import PURE_NOISE, Level
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL
 from sigmabench.samplers.run import sample
@@ -547,6 +547,15 @@ def test_what_a_pipeline_cannot_serve_is_refused_by_name():
     scheduler = ours("churn(s_churn=40, compat=True)")
     with pytest.raises(ValueError, match=r"churn\(s_churn=40, compat=True\) changes x before its first evaluation"):
         scheduler.set_timesteps(10)
+
+
+def test_a_run_that_leaves_its_plan_is_stopped():
+    scheduler = ours("euler")
+    scheduler.set_timesteps(3)
+    scheduler._plan.levels[1] = Level(0.5, 0.5)
+    x = starting_noise()
+    with pytest.raises(RuntimeError, match="chose another level than in its dry run"):
+        scheduler.step(x, scheduler.timesteps[0], x)
 
 
 def test_a_learned_variance_is_left_out_and_clipping_follows_the_config():

@@ -99,8 +99,9 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         """From a config of this class, or from any scheduler's, which says what the model is."""
         name = config.get("_class_name", "") if isinstance(config, dict) else ""
         if isinstance(config, dict) and not is_ours(name, config):
-            if known := getattr(diffusers, name, None) if name else None:
-                config = known.from_config(config).config
+            known: Any = getattr(diffusers.schedulers, name or "SchedulerMixin", SchedulerMixin)
+            if issubclass(known, ConfigMixin):
+                config = known.from_config(config).config  # complete: files leave out what was the default
             kwargs |= model_settings(name, config, kwargs)
             config = {**kept_entries(name, config), "_class_name": name or cls.__name__}
         elif kwargs.get("schedule"):
@@ -113,7 +114,8 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         Raises:
             ValueError: if its model is another than that of a pipeline which this scheduler serves already.
         """
-        if other is None or other is self or (knows_model(self.config) and not self.adopted):
+        known = knows_model(self.config) and not self.adopted
+        if known or other is self or not (isinstance(other, SchedulerMixin) and isinstance(other, ConfigMixin)):
             return
         name = type(other).__name__
         model = model_settings(name, other.config, self.given)
