@@ -55,6 +55,7 @@ def register_samplers(register: Register) -> None:
     register("dpm_solver_m", samplers.DPMSolverM)
     register("dpm_fast", samplers.DPMFast)
     register("dpm_adaptive", samplers.DPMAdaptive)
+    register("sde_dpm_solver", samplers.SDEDPMSolver)
     register("heunpp2", samplers.HeunPP2)
     register("afs", samplers.AFS)
 

@@ -51,6 +51,7 @@ from .restart import Restart as Restart
 from .runge_kutta import RungeKutta as RungeKutta
 from .sa_solver import SASolver as SASolver
 from .sde import DPMpp2MSDE as DPMpp2MSDE
+from .sde_dpm_solver import SDEDPMSolver as SDEDPMSolver
 from .sde_multistep import DPMpp3MSDE as DPMpp3MSDE
 from .sde_single_step import DPMppSDE as DPMppSDE
 from .sde_single_step import Seeds2 as Seeds2

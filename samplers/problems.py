@@ -9,6 +9,7 @@ The denoiser, the marginal moments and the probability-flow solution follow with
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -38,7 +39,7 @@ class Mixture:
     stds: tuple[float, ...] = (1.0,)
 
     def __call__(self, x: Tensor, level: Level | Sequence[Level]) -> Tensor:
-        alpha, sigma = (_column(part, x) for part in _parts(level))
+        alpha, sigma = _parts(level, x)
         w, m, v = self._components(x)
         variance = alpha**2 * v + sigma**2
         away = x.double().unsqueeze(-1) - alpha * m
@@ -91,18 +92,21 @@ class Mixture:
 
     def _components(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weights, means and variances, (K,) each."""
-        w, m, s = torch.tensor((self.weights, self.means, self.stds), dtype=torch.float64, device=x.device)
-        return w / w.sum(), m, s * s
+        return _on_device(self, x.device)
 
 
-def _parts(level: Level | Sequence[Level]) -> tuple[list[float], list[float]]:
-    levels = [level] if isinstance(level, Level) else level
-    return [level.alpha for level in levels], [level.sigma for level in levels]
+@functools.cache
+def _on_device(mixture: Mixture, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    w, m, s = torch.tensor((mixture.weights, mixture.means, mixture.stds), dtype=torch.float64, device=device)
+    return w / w.sum(), m, s * s
 
 
-def _column(values: list[float], x: Tensor) -> Tensor:
-    """One value per row of x, or one for all, to broadcast against (B, *, K)."""
-    return torch.tensor(values, dtype=torch.float64, device=x.device).view(-1, *[1] * x.ndim)
+def _parts(level: Level | Sequence[Level], x: Tensor) -> Sequence[float] | Sequence[Tensor]:
+    """Alpha and sigma: of all rows of x, or one value per row to broadcast against (B, *, K)."""
+    if isinstance(level, Level):
+        return level
+    columns = torch.tensor(level, dtype=torch.float64, device=x.device).T
+    return [column.view(-1, *[1] * x.ndim) for column in columns]
 
 
 GAUSSIAN = Mixture(means=(0.6,), stds=(0.5,))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .path import Path
     from .protocols import Noise, Run
 
-VARIANTS = {"uni_pc": {"variant": "bh1"}, "uni_pc_bh2": {"variant": "bh2"}}
+VARIANTS = {"uni_pc": {"points": 3, "variant": "bh1"}, "uni_pc_bh2": {"points": 3}}
 
 
 @settings

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sigmabench.samplers import DPMpp2MSDE, EulerAncestral, Level, Path
+from sigmabench.samplers import DPMpp2MSDE, DPMSolverM, EulerAncestral, Level, Path
 from sigmabench.samplers.ancestral_second_order import DPM2Ancestral, DPMpp2SAncestral, RESMultistepAncestral
 from sigmabench.samplers.conformance.convergence import (
     SCALES,
@@ -20,6 +20,7 @@ from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
 from sigmabench.samplers.run import sample
+from sigmabench.samplers.sde_dpm_solver import SDEDPMSolver
 from sigmabench.samplers.sde_multistep import DPMpp3MSDE
 from sigmabench.samplers.sde_single_step import DPMppSDE, Seeds2, Seeds3
 from sigmabench.samplers.testing import label
@@ -248,3 +249,32 @@ def test_dpmpp_sde_equals_diffusers_dpm_solver_sde():
         x = theirs.step(eps, t, x).prev_sample
     end = sample(DPMppSDE(), BIMODAL, seeded().initial() * levels[0].sigma, levels, seeded())
     assert torch.allclose(end, x.double(), rtol=1e-4, atol=1e-4)
+
+
+SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+@pytest.mark.filterwarnings("ignore:`algorithm_type.*dpmsolver`:FutureWarning")
+@pytest.mark.parametrize(("points", "solver"), [(1, "midpoint"), (2, "midpoint"), (2, "heun")])
+def test_sde_dpm_solver_equals_diffusers(points, solver):
+    from diffusers import DPMSolverMultistepScheduler
+
+    options = {"algorithm_type": "sde-dpmsolver", "solver_type": solver, "final_sigmas_type": "sigma_min"}
+    theirs = DPMSolverMultistepScheduler(**SD, **options, solver_order=points, timestep_spacing="trailing")
+    theirs.set_timesteps(12)
+    levels = [Level(1 / math.hypot(1, sigma), sigma / math.hypot(1, sigma)) for sigma in theirs.sigmas.tolist()][:-1]
+    source = SeededNoise((1, 2), (3, 4), dtype=torch.float64)
+    x = first = source.initial()
+    for t, level in zip(theirs.timesteps, levels[:-1], strict=False):
+        eps = (x - level.alpha * BIMODAL(x, level)) / level.sigma
+        x = theirs.step(eps, t, x, variance_noise=source(level, level)).prev_sample
+    noise = SeededNoise((1, 2), (3, 4), dtype=torch.float64)
+    end = sample(SDEDPMSolver(points=points, solver=solver), BIMODAL, first, levels, noise)
+    assert torch.allclose(end, x.double(), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_sde_dpm_solver_without_noise_is_dpm_solver(scale):
+    path, x = jagged_path(scale, 7), torch.linspace(-2, 2, 9, dtype=torch.float64)
+    end = sample(SDEDPMSolver(eta=0.0), BIMODAL, x, path)
+    assert torch.allclose(end, sample(DPMSolverM(), BIMODAL, x, path), rtol=1e-12, atol=1e-12)
