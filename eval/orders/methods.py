@@ -16,6 +16,7 @@ from ...samplers.conformance.trial import walk
 from ...samplers.path import Path
 from ...samplers.problems import BIMODAL
 from ...samplers.protocols import Denoiser, Noise, Sampler
+from ...samplers.run import sample
 from ..errors import UsageError
 
 OURS = "sigmabench"
@@ -107,14 +108,14 @@ def _method(text: str) -> Method:
         _draws(sampler),
         declared=sampler.order,
         evaluations=sampler.evaluations,
-        note="rtol = atol = steps^-3" if controlled else "",
+        note=f"rtol = atol = steps^-{sampler.order}" if controlled else "",
     )
 
 
 def _with_tolerance(sampler: Any, denoiser: Denoiser, x: Tensor, path: Path, noise: Noise) -> Tensor:
     """A sampler with error control takes its tolerance from the number of steps, as its steps are its own."""
-    tolerance = len(path) ** -3.0
-    return walk(dataclasses.replace(sampler, rtol=tolerance, atol=tolerance), denoiser, x, path, noise)
+    tolerance = len(path) ** -float(sampler.order)
+    return sample(dataclasses.replace(sampler, rtol=tolerance, atol=tolerance), denoiser, x, path, noise)
 
 
 def _draws(sampler: Sampler) -> bool:
