@@ -22,13 +22,15 @@ class AFS:
 
     x0 = alpha / (alpha^2 + sigma^2) x,    so 0 at alpha = 0
 
-    One evaluation less, for an error of the first step's size: first order, whatever the sampler inside. A path of one
-    step is left as it is. The papers' eps = x / sqrt(alpha^2 + sigma^2) is the same up to (alpha/sigma)^2.
-    Dockhorn et al. 2022, arXiv:2210.05475; Zhou et al. 2023, arXiv:2312.00094.
+    One evaluation less, for an error of the first step's size: first order, whatever the sampler inside, unless it
+    gives its first slope no weight as the midpoint rule does. A path of one step is left as it is. The papers'
+    eps = x / sqrt(alpha^2 + sigma^2) is the same up to (alpha/sigma)^2. Dockhorn et al. 2022, arXiv:2210.05475; Zhou et
+    al. 2023, arXiv:2312.00094.
     """
 
     sampler: Sampler = setting(DPMpp2M(), kind="sampler", help="the method that takes the steps")
     order, stochastic, evaluations, needs = 1, inner("stochastic"), inner("evaluations"), inner("needs")
+    evaluations_from_noise = inner("evaluations_from_noise", 1)
 
     @derived
     def start_evaluations(self) -> int:

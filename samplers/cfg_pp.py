@@ -39,6 +39,7 @@ class CFGpp:
 
     sampler: Sampler = setting(Euler(), kind="sampler", help="the method that takes the steps")
     order, stochastic, evaluations = inner("order"), inner("stochastic"), inner("evaluations")
+    start_evaluations, evaluations_from_noise = inner("start_evaluations", 0), inner("evaluations_from_noise", 1)
     aliases = ("sample_euler_cfg_pp", "euler_cfg_pp")
     variants = INSIDE
 

@@ -21,6 +21,6 @@ class derived:  # noqa: N801
         return self.value(owner() if instance is None else instance)
 
 
-def inner(name: str) -> Any:
-    """What the sampler inside a wrapper, its field ``sampler``, declares under that name."""
-    return derived(lambda wrapper: getattr(wrapper.sampler, name))
+def inner(name: str, *default: Any) -> Any:
+    """What the sampler inside a wrapper, its field ``sampler``, declares under that name, or the default."""
+    return derived(lambda wrapper: getattr(wrapper.sampler, name, *default))

@@ -30,7 +30,7 @@ class Form(NamedTuple):
 
     Attributes:
         value: (x, x0, level) to the quantity.
-        move: (x, mean quantity, s, t) to x at t. Needs alpha > 0 at s unless it is the bridge.
+        move: (x, mean quantity, s, t) to x at t. Needs alpha > 0 at s but for FLOW and the bridge.
         variable: of a level with alpha > 0 and sigma > 0.
         half_logsnr: log(alpha / sigma) from the variable.
         exponent: of the weight e^(-exponent * variable) under the integral.

@@ -13,9 +13,12 @@ from sigmabench.samplers.testing import check_sampler, label
 
 MORE = [
     "afs(heun)",
+    "afs(runge_kutta(heun2, quantity=flow))",
     "afs(lms(start=runge_kutta))",
     "cfg_pp(euler_ancestral)",
     "cfg_pp(heun)",
+    "cfg_pp(lms(start=runge_kutta))",
+    "cfg_pp(runge_kutta(midpoint, quantity=flow))",
     "cfg_pp(dpmpp_2m)",
     "cfg_pp(dpmpp_2m_sde)",
     "cfg_pp(seeds_2)",
@@ -81,6 +84,7 @@ LAWSON = {"check_clean_end": "the integrating factor's quantity grows without bo
 EXPECTED = {
     "afs": STARTS_ELSEWHERE,
     "afs(heun)": STARTS_ELSEWHERE,
+    "afs(runge_kutta(heun2, quantity=flow))": STARTS_ELSEWHERE,
     "afs(lms(start=runge_kutta))": STARTS_ELSEWHERE,
     "churn(compat=True)": RAISED,
     "consistency": FORGETS,
