@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from ..protocols import Combine, Further, Predictions
 
-LAYERS = "such as 'mid' or 'down.1, up.0' (U-Nets), '7, 8, 9' (transformers); default: the model's"
+LAYERS = "such as 'down.1, up.0' (default mid), of transformers '7, 8, 9' (default those from 7/24 to 9/24 of the way)"
+DOWN = LAYERS.replace("mid", "the last stage down")
 
 
 @settings
@@ -109,7 +110,7 @@ class TPG:
 
     scale: float = setting(3.0, low=0.0, high=1000.0, help="0 is none")
     guidance: Guidance = setting(CFG(), kind="guidance", help="what it is added to")
-    layers: str = setting("", help=LAYERS)
+    layers: str = setting("", help=DOWN)
     aliases: ClassVar[tuple[str, ...]] = ("TokenPerturbationGuidance",)
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
