@@ -528,6 +528,34 @@ def test_a_scheduler_is_copied_before_runs_reused_after_them_and_not_copied_with
     assert torch.equal(loop(copy.deepcopy(scheduler), path[:-1], x), first)
 
 
+def test_the_public_contract_of_diffusers_schedulers():
+    """What its own tests ask of every scheduler."""
+    for kind in (DDIMScheduler(**SD), FlowMatchEulerDiscreteScheduler(shift=3.0)):
+        scheduler = sigmabench.scheduler("heun", like=kind)
+        assert all(hasattr(scheduler, name) for name in ("init_noise_sigma", "scale_model_input", "step", "add_noise"))
+        x = starting_noise(torch.float32)
+        assert torch.equal(scheduler.scale_model_input(x, 0.0), x)
+        assert kind.__class__ in scheduler.compatibles
+        for other in scheduler.compatibles:
+            again = StepScheduler.from_config(other.from_config(scheduler.config).config)
+            known = inspect.signature(StepScheduler.__init__).parameters
+            expected = {key: value for key, value in scheduler.config.items() if key in known}
+            if other is kind.__class__:
+                assert {key: again.config[key] for key in expected} == expected
+        outputs = []
+        for return_dict in (True, False):
+            scheduler.set_timesteps(num_inference_steps=4, device="cpu")
+            assert scheduler.timesteps.device.type == "cpu"
+            output = scheduler.step(torch.ones_like(x), scheduler.timesteps[0], x, return_dict=return_dict)
+            outputs.append(output.to_tuple() if return_dict else output)
+        assert all(torch.equal(a, b) and a.shape == x.shape for a, b in zip(*outputs, strict=True))
+        scheduler.dummy_attribute = 5
+        scheduler.register_to_config(test_attribute=6)
+        assert (scheduler.dummy_attribute, scheduler.config.test_attribute) == (5, 6)
+        with pytest.raises(AttributeError, match="has no attribute 'does_not_exist'"):
+            _ = scheduler.does_not_exist
+
+
 # What cannot be served.
 
 

@@ -56,7 +56,10 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         ValueError: for an unknown name or value, and for a sampler that needs what pipelines do not give.
     """
 
-    _compatibles = [*KarrasDiffusionSchedulers.__members__, "FlowMatchEulerDiscreteScheduler"]  # noqa: RUF012
+    _compatibles = [  # noqa: RUF012
+        *(name for name in KarrasDiffusionSchedulers.__members__ if not name.startswith("EDM")),
+        "FlowMatchEulerDiscreteScheduler",
+    ]
 
     @register_to_config
     def __init__(
@@ -169,8 +172,8 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def init_noise_sigma(self) -> float:
-        """The standard deviation of the latents to start from."""
-        return self._planned().level(0).norm
+        """The standard deviation of the latents to start from: 1 but where a schedule is not of unit norm."""
+        return self._plan.level(0).norm if self._plan else 1.0
 
     @property
     def begin_index(self) -> int | None:
