@@ -23,8 +23,8 @@ Errors are in units of the data. Paths go from sigma/alpha = 5 to 0.1 in steps o
 so that coefficients that are only right for equal steps lose their order. The order is the slope of log error over log
 steps through the three finest of 5, 10, 20, 40, 80, 160, 320 steps whose errors are no rounding. Evaluations are
 counted; errors at 20, 50 and 100 lie on the line between measured points in log-log. An order above the declared one is
-an error of higher order that hides the leading one at these step counts. Samplers for distilled networks replace noise in
-every step and do not converge with an exact denoiser, nor are they meant to.
+an error of higher order that hides the leading one at these step counts. Samplers for distilled networks replace noise
+in every step and do not converge with an exact denoiser, nor are they meant to.
 
 **From alpha = 0** (zero terminal SNR, flow): "exact" means that a step from alpha = 0 to any level reproduces the
 closed form to 1e-12 where one evaluation can know it, on data of a single point, and that a whole path from alpha = 0

@@ -10,7 +10,8 @@ import torch
 
 from sigmabench.eval import cli
 from sigmabench.eval.errors import UsageError
-from sigmabench.eval.orders.measure import error_at, measure, measured_order
+from sigmabench.eval.orders.error import error_at, measured_order
+from sigmabench.eval.orders.measure import measure
 from sigmabench.eval.orders.methods import Method, methods
 from sigmabench.eval.orders.publish import write
 from sigmabench.eval.peers import diffusers_schedulers, k_diffusion, peers
