@@ -23,20 +23,42 @@ ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINTS = {"vp": "vp.ckpt", "flow": "flow.ckpt"}
 
 
+NEIGHBOUR = """
+# What RES4LYF does: names of its own in the middle of the lists, and a reload of the host's sampling module.
+import importlib
+import comfy.k_diffusion.sampling as sampling, comfy.samplers as samplers
+sampling.sample_neighbour = sampling.sample_euler
+for names in (samplers.KSAMPLER_NAMES, samplers.SAMPLER_NAMES):
+    names.insert(3, "neighbour")
+importlib.reload(sampling)
+NODE_CLASS_MAPPINGS = {}
+"""
+INSTALLED = "from sigmabench import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, WEB_DIRECTORY"
+
+
 def node(kind, **inputs):
     return {"class_type": kind, "inputs": inputs}
 
 
 class Live:
-    """A server in a folder of its own. ``run`` waits for a workflow and returns its latents by node, or raises."""
+    """A server in a folder of its own. ``run`` waits for a workflow and returns its latents by node, or raises.
 
-    def __init__(self, comfyui, python, folder, pack="sigmabench"):
+    The pack is there twice, as a clone and as an installed package behind a folder of one line, and so is a neighbour
+    that reloads what both append to: nothing may depend on who comes first.
+    """
+
+    def __init__(self, comfyui, python, folder):
         self.base, self.port = folder, _free_port()
-        for name in ("models/checkpoints", "custom_nodes", "input", "output", "user"):
+        for name in ("models/checkpoints", "custom_nodes/installed", "custom_nodes/neighbour", "installed", "output"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / "custom_nodes" / pack).symlink_to(ROOT, target_is_directory=True)
+        packs = folder / "custom_nodes"
+        (packs / "sigmabench").symlink_to(ROOT, target_is_directory=True)
+        (folder / "installed" / "sigmabench").symlink_to(ROOT, target_is_directory=True)
+        (packs / "installed" / "__init__.py").write_text(INSTALLED)
+        (packs / "neighbour" / "__init__.py").write_text(NEIGHBOUR)
         self.python, self.comfyui = python, Path(comfyui)
-        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
+        installed = {"PYTHONPATH": str(folder / "installed")}
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **installed}
 
     def make_checkpoints(self):
         maker = [self.python, str(ROOT / "tests" / "live_checkpoints.py"), str(self.comfyui)]

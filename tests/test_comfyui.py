@@ -1,5 +1,6 @@
 """The ComfyUI adapter without ComfyUI: its contracts as a small host keeps them."""
 
+import copy
 import dataclasses
 import math
 import subprocess
@@ -334,6 +335,12 @@ def test_what_a_method_does_not_need_is_not_evaluated():
     assert asked == [["pos", "neg"], ["pos", None]]
     guided, asked = hooks("rescaled_cfg", cfg=1.0)
     assert guided(5.0) == (pytest.approx(2.0), ["pos", None])
+
+
+def test_the_hooks_of_a_cloned_model_stay_together():
+    patch = guidance.Patch(build("guidance", "cfg"), {}, None, copy)
+    options = copy.deepcopy({"sampler_cfg_function": patch, "sampler_calc_cond_batch_function": patch.evaluate})
+    assert options["sampler_cfg_function"] is options["sampler_calc_cond_batch_function"].__self__ is patch
 
 
 def test_guidance_without_a_negative_conditioning_says_so():

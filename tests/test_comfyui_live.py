@@ -85,7 +85,7 @@ def test_the_dropdowns_list_every_sampler_and_spacing_and_give_the_same_as_the_n
     info = live.get("/object_info/KSampler")["KSampler"]["input"]["required"]
     for field, family in (("sampler_name", "SigmabenchSampler_"), ("scheduler", "SigmabenchSigmas_")):
         shown = [name for name in choices(info[field]) if name.startswith("sigmabench_")]
-        assert len(shown) == len(set(shown))
+        assert len(shown) == len(set(shown))  # though the pack is there twice
         assert {family + name.removeprefix("sigmabench_") for name in shown} == {
             n for n in ours if n.startswith(family)
         }
@@ -455,9 +455,10 @@ def one_sigma(graph):
 
 def test_every_node_has_a_help_page_and_none_failed_to_load(live, ours):
     assert "IMPORT FAILED" not in live.log.read_text()
+    assert "neighbour" in choices(live.get("/object_info/KSampler")["KSampler"]["input"]["required"]["sampler_name"])
     for name in ours:
-        page = live.get(f"/extensions/sigmabench/docs/{name}.md")
-        assert page.startswith("# "), name
+        for pack in ("sigmabench", "installed"):
+            assert live.get(f"/extensions/{pack}/docs/{name}.md").startswith("# "), name
 
 
 # --- sweeps in the graph

@@ -89,6 +89,10 @@ class Patch:
         self._run: tuple[float, Combine] | None = None
         self._others: dict[str, Tensor] = {}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Patch:
+        """The hooks of a cloned model stay together: what one of them notes is of the run at work alone."""
+        return self
+
     def fresh(self, executor: Any, *args: Any, **kwargs: Any) -> Any:
         """Around a whole run: no history from the run before, further conditionings prepared like the guider's own."""
         self._guider, self._process, self._run = executor.class_obj, None, None
