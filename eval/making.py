@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from .claims import Claims
 from .engine import produce
 from .images import PREVIEW, PREVIEWS, preview, write_images
 from .jobs import Done, Job
-from .protocols import Model, Observations, Observer, Sample
+from .protocols import Model, Observations, Sample
 from .provenance import device_name, versions
+from .references import is_state, observe
 from .store import Store
 from .sweep import Sweep
 
@@ -67,7 +69,7 @@ class Maker:
     """Makes what one model's cells lack, as far as this process can claim it."""
 
     def __init__(
-        self, sweep: Sweep, model: Model, observers: Sequence[Observer], device: str, store: Store, claims: Claims
+        self, sweep: Sweep, model: Model, observers: Sequence[Any], device: str, store: Store, claims: Claims
     ) -> None:
         self.sweep, self.model, self.observers, self.device = sweep, model, observers, device
         self.store, self.claims = store, claims
@@ -125,7 +127,10 @@ class Maker:
         if self.sweep.save_images:
             write_images(self.store.folder(shard.cell) / "images", list(batch), images)
         prompts = [sample.prompt for sample in batch]
-        seen = {observer.name: observer(images, prompts) for observer in self.observers}
+        seen = {
+            one.name: observe(one, done.x, self.store, shard.cell, batch) if is_state(one) else one(images, prompts)
+            for one in self.observers
+        }
         if shown := [i for i, sample in enumerate(batch) if sample.index < PREVIEWS]:
             seen[PREVIEW] = preview(images[shown])
         shard.parts[batch[0].index] = seen

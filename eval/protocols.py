@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from .cells import Cell
+
 Condition = Mapping[str, "Tensor"]
 """What a network is conditioned on: named tensors with one row per image; empty for an unconditional model."""
 
@@ -100,6 +102,20 @@ class Observer(Protocol):
         ...
 
 
+class StateObserver(Protocol):
+    """An observer of the clean x itself, beside the solution of another cell from the same noise."""
+
+    name: str
+
+    def reference(self, cell: Cell) -> Cell | None:
+        """The cell whose clean x is the solution; None if this one has none."""
+        ...
+
+    def __call__(self, x: Tensor, solution: np.ndarray | None) -> np.ndarray:
+        """Clean x (B, *shape) and solutions of that shape to an array (B, ...)."""
+        ...
+
+
 class Value(NamedTuple):
     """A number with its uncertainty."""
 
@@ -121,7 +137,7 @@ class Metric(Protocol):
     minimum: ClassVar[int]
     """Fewest images that give a number."""
 
-    def observers(self, device: str) -> Sequence[Observer]:
+    def observers(self, device: str) -> Sequence[Observer | StateObserver]:
         """What must be observed, loaded; called once a sweep, before work starts."""
         ...
 

@@ -86,7 +86,7 @@ def _looks(plan: Plan, store: Store, family: list[Measurement], metrics: dict[st
 def covered(store: Store, cell: Cell) -> int:
     """The first images of a cell that are there without a gap."""
     stop = 0
-    for shard in store.shards(cell):
+    for shard in store.observations(cell, 0).shards:
         if shard.start > stop:
             break
         stop = max(stop, shard.stop)

@@ -23,7 +23,8 @@ from .claims import Claims
 from .errors import UsageError
 from .making import Maker, Outcome, Progress
 from .prompts import check_prompts
-from .protocols import Model, Observer
+from .protocols import Model
+from .references import Solution, of_all, references
 from .store import Store, write_atomic
 from .sweep import Sweep, metric_instances
 
@@ -84,7 +85,7 @@ class Runner:
         save_plan(store.root, self.plan)
         goal = {"images": images, "cells": [planned.cell.key for planned in cells]}
         write_atomic(store.root / GOAL, json.dumps(goal).encode())
-        for planned in cells:
+        for planned in [*cells, *of_all(cells, self.observers)]:
             store.forgive(planned.cell)
         return store
 
@@ -112,12 +113,39 @@ class Runner:
         draw = partial(samples, self.sweep, self.plan.prompts)
         for backend in dict.fromkeys(planned.backend for planned in cells):
             own = [planned for planned in cells if planned.backend == backend]
+            own = self._solved(store, claims, own, images, outcome)
             todo = [(planned, *gap) for planned in own for gap in self._gaps(store, planned.cell, images)]
             if todo:
                 maker = Maker(self.sweep, self._load(backend), self.observers, self.device, store, claims)
                 maker.make(todo, draw, outcome, progress)
         left = (planned.cell for planned in cells if planned.cell.key not in outcome.failed)
         return any(self._gaps(store, cell, images) and not store.failure(cell) for cell in left)
+
+    def _solved(
+        self, store: Store, claims: Claims, cells: Sequence[Planned], images: int, outcome: Outcome
+    ) -> list[Planned]:
+        """Make the references that cells with gaps need, and return the cells whose references are there."""
+        lacking = [planned for planned in cells if self._gaps(store, planned.cell, images)]
+        needed = of_all(lacking, self.observers)
+        todo = [(planned, *gap) for planned in needed for gap in self._unsolved(store, planned.cell, images)]
+        if todo:
+            maker = Maker(self.sweep, self._load(todo[0][0].backend), [Solution()], self.device, store, claims)
+            draw = partial(samples, self.sweep, self.plan.prompts)
+            maker.make(todo, draw, Outcome(), lambda images, cell: None)
+        failed = {planned.cell.key: store.failure(planned.cell) for planned in needed}
+        open_ = {planned.cell.key for planned in needed if self._unsolved(store, planned.cell, images)}
+        ready = []
+        for planned in cells:
+            keys = {reference.key for reference in references(planned.cell, self.observers)}
+            if reason := next((failed[key] for key in keys if failed.get(key)), ""):
+                outcome.failed[planned.cell.key] = reason = f"the reference of its trajectory error failed: {reason}"
+                store.fail(planned.cell, reason)
+            elif not keys & open_:
+                ready.append(planned)
+        return ready
+
+    def _unsolved(self, store: Store, cell: Cell, images: int) -> list[tuple[int, int]]:
+        return store.missing(cell, images, SHARD, frozenset((Solution.name,)))
 
     def _gaps(self, store: Store, cell: Cell, images: int) -> list[tuple[int, int]]:
         return store.missing(cell, images, SHARD, self._names())
@@ -138,8 +166,8 @@ class Runner:
             raise UsageError(f"no cell of this sweep can be run. {cells[0].cell.sampler}: {cells[0].refused}")
         return Plan(self.sweep, prompts, cells)
 
-    def _observers(self) -> Sequence[Observer]:
-        observers: dict[str, Observer] = {}
+    def _observers(self) -> Sequence[Any]:
+        observers: dict[str, Any] = {}
         for text, metric in self.metrics.items():
             if hasattr(metric, "check_prompts"):
                 _usage(f"metric {text}", metric.check_prompts, self.plan.prompts)

@@ -164,6 +164,7 @@ def register_metrics(register: Register) -> None:
     register("density", metrics.Density)
     register("coverage", metrics.Coverage)
     register("inception_score", metrics.InceptionScore)
+    register("trajectory_error", metrics.TrajectoryError)
     register("clip_score", metrics.ClipScore)
     register("class_agreement", metrics.ClassAgreement)
     register("diversity", metrics.Diversity)

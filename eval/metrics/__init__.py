@@ -18,3 +18,4 @@ from .pixels import Colourfulness as Colourfulness
 from .pixels import Contrast as Contrast
 from .pixels import Luminance as Luminance
 from .pixels import Sharpness as Sharpness
+from .trajectory import TrajectoryError as TrajectoryError

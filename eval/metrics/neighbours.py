@@ -9,8 +9,8 @@ Around each real image y_j is a ball up to its k-th nearest other real image, an
 
 Kynkaanniemi et al. 2019, arXiv:1904.06991 (precision, recall; k = 3 there); Naeem et al. 2020, arXiv:2002.09797
 (density, coverage; k = 5). For precision and density the column per image is the membership itself. For coverage and
-recall it is the jackknife's: n - 1 times what the value loses without the image, which is on the safe side (Efron, Stein
-1981, doi:10.1214/aos/1176345462).
+recall it is the jackknife's: n - 1 times what the value loses without the image, which is on the safe side. Efron,
+Stein 1981, doi:10.1214/aos/1176345462.
 """
 
 from __future__ import annotations

@@ -1,0 +1,70 @@
+"""Reference solutions: the clean x of a fine path from the same noise, made once and kept in the store like a cell.
+
+A reference belongs to a model, a schedule, a guidance, prompts and seeds, not to the cells measured against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .cells import Cell, Planned
+from .protocols import Sample, StateObserver
+from .store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NAME = "x0"
+
+
+class Solution:
+    """Keeps the clean x itself, float32 (B, *shape)."""
+
+    name = NAME
+
+    def reference(self, cell: Cell) -> Cell | None:
+        return None
+
+    def __call__(self, x: Tensor, solution: np.ndarray | None) -> np.ndarray:
+        return x.float().cpu().numpy()
+
+
+def references(cell: Cell, observers: Iterable[Any]) -> list[Cell]:
+    """The cells that must be solved before this one is looked at."""
+    found = (one.reference(cell) for one in observers if is_state(one))
+    return [reference for reference in found if reference is not None]
+
+
+def of_all(cells: Iterable[Planned], observers: Sequence[Any]) -> list[Planned]:
+    """The references of these cells, each once."""
+    found = {r.key: Planned(r, planned.backend) for planned in cells for r in references(planned.cell, observers)}
+    return list(found.values())
+
+
+def is_state(observer: Any) -> bool:
+    """Whether an observer looks at the clean x instead of the images."""
+    return hasattr(observer, "reference")
+
+
+def observe(observer: StateObserver, x: Tensor, store: Store, cell: Cell, samples: Sequence[Sample]) -> np.ndarray:
+    """What a state observer sees of the clean x of these samples of a cell."""
+    reference = observer.reference(cell)
+    return observer(x, None if reference is None else solution(store, reference, samples))
+
+
+def solution(store: Store, cell: Cell, samples: Sequence[Sample]) -> np.ndarray:
+    """Solutions (n, *shape) of these samples, in their order.
+
+    Raises:
+        KeyError: for a sample whose solution has not been made.
+    """
+    from safetensors.numpy import load_file
+
+    wanted, found = {sample.index for sample in samples}, dict[int, np.ndarray]()
+    for shard in store.shards(cell):
+        if not wanted.isdisjoint(range(shard.start, shard.stop)):
+            found |= dict(zip(range(shard.start, shard.stop), load_file(shard.path)[NAME], strict=True))
+    return np.stack([found[sample.index] for sample in samples])
