@@ -44,7 +44,7 @@ class ImplicitRungeKutta:
     x_t/alpha_t = x_s/alpha_s + (k_t - k_s) sum_i b_i eps_i,    x_i/alpha_i = x_s/alpha_s + (k_t - k_s) sum_j a_ij eps_j
 
     Evaluations a step: 1 + sweeps * stages (Lobatto IIIA's first stage is s itself). The order is sweeps + 1, up to the
-    method's own: 4, 6, 8 for Gauss-Legendre, 3, 5 for Radau IIA, 2, 4, 6 for Lobatto IIIA, 3, 2, 2 for the diagonal
+    method's own: 4, 6, 8, 10 for Gauss-Legendre, 3, 5 for Radau IIA, 2, 4, 6 for Lobatto IIIA, 3, 2, 2 for the diagonal
     ones. ``quantity`` as in ``runge_kutta``. Hairer, Wanner 1996, doi:10.1007/978-3-642-05221-7, section IV.5; of each
     method, see ``implicit_tableaux``; Karras et al. 2022, arXiv:2206.00364, for the ODE.
     """

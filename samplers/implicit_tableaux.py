@@ -45,13 +45,15 @@ def _symmetric(*offsets: float) -> list[float]:
     return sorted({0.5 + sign * offset / 2 for offset in offsets for sign in (-1, 1)})
 
 
-_INNER, _OUTER = (math.sqrt(3 / 7 + sign * 2 / 7 * math.sqrt(6 / 5)) for sign in (-1, 1))
+_FOUR = [math.sqrt(3 / 7 + sign * 2 / 7 * math.sqrt(6 / 5)) for sign in (-1, 1)]
+_FIVE = [math.sqrt(5 + sign * 2 * math.sqrt(10 / 7)) / 3 for sign in (-1, 1)]
 _ROOT_3, _ROOT_6 = math.sqrt(3), math.sqrt(6)
 
 COLLOCATION = {
     "gauss_legendre_2": collocation(4, *_symmetric(math.sqrt(1 / 3))),
     "gauss_legendre_3": collocation(6, *_symmetric(0.0, math.sqrt(3 / 5))),
-    "gauss_legendre_4": collocation(8, *_symmetric(_INNER, _OUTER)),
+    "gauss_legendre_4": collocation(8, *_symmetric(*_FOUR)),
+    "gauss_legendre_5": collocation(10, *_symmetric(0.0, *_FIVE)),
     "radau_iia_2": collocation(3, 1 / 3, 1.0),
     "radau_iia_3": collocation(5, (4 - _ROOT_6) / 10, (4 + _ROOT_6) / 10, 1.0),
     "lobatto_iiia_2": collocation(2, 0.0, 1.0),
