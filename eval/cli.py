@@ -1,4 +1,4 @@
-"""The command line: ``sigmabench sweep``, ``report``, ``compare``, ``list``, ``check``, ``orders``,
+"""The command line: ``sigmabench sweep``, ``report``, ``compare``, ``optimise``, ``list``, ``check``, ``orders``,
 ``docs``, ``demo``.
 
 Exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was started), 130
@@ -77,6 +77,38 @@ def join(folder: Annotated[Path, typer.Argument(help="Folder of a run that `swee
     from .workers import join as join_run
 
     join_run(str(folder))
+
+
+@app.command()
+def optimise(
+    model: Annotated[str, typer.Option(help="Such as embedded, 'diffusers(path=...)'.")] = "embedded",
+    steps: Annotated[list[int] | None, typer.Option(help="Numbers of steps; by default 6.")] = None,
+    guidance: Annotated[str, typer.Option(help="Such as 'cfg(3)'.")] = "cfg(3)",
+    prompts: Annotated[str | None, typer.Option(help="A text file, one a line, or a table.")] = None,
+    negative: Annotated[str, typer.Option(help="A negative prompt, for guidance that uses one.")] = "",
+    images: Annotated[int, typer.Option(help="Images to search on, and as many others to try the levels on.")] = 32,
+    fine: Annotated[int, typer.Option(help="Steps of the reference, among whose levels it chooses.")] = 60,
+    method: Annotated[str, typer.Option(help="gits, or optimal_steps: slower, sees errors add up.")] = "gits",
+    seed: Annotated[int, typer.Option(help="Seed of image 0.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16.")] = "float32",
+) -> None:
+    """Find the best levels for a model and print them as a spacing, with Euler's error by them and by usual ones.
+
+    Example: `sigmabench optimise --steps 6 --steps 10 --guidance "cfg(3)"`
+    """
+    from .optimising import optimise as search
+    from .sweep import load_sweep
+
+    fields = {
+        "models": model, "steps": steps or [6], "guidance": guidance, "prompts": prompts, "negative": negative,
+        "images": images, "seed": seed, "device": device, "dtype": dtype,
+    }  # fmt: skip
+    checked = load_sweep(None, {name: value for name, value in fields.items() if value is not None})
+    for found in search(checked, method, fine):
+        usual = ", ".join(f"{name} {error:.4f}" for name, error in found.usual.items())
+        typer.echo(found.spacing)
+        typer.echo(f"  {found.steps} steps of Euler are off by {found.error:.4f} on other images; {usual}", err=True)
 
 
 @app.command()

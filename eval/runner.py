@@ -58,7 +58,7 @@ class Runner:
 
     def __init__(self, sweep: Sweep, folder: Path) -> None:
         self.sweep, self.folder = sweep, folder
-        self.device = _device(sweep)
+        self.device = device_of(sweep)
         self._load = lru_cache(maxsize=1)(self._load_model)  # one model in memory at a time
         self.metrics = metric_instances(sweep)
         self.plan = self._plan()
@@ -232,7 +232,11 @@ def _default_prompts(backends: dict[str, Any]) -> list[str]:
     return check_prompts(known.pop())
 
 
-def _device(sweep: Sweep) -> str:
+def device_of(sweep: Sweep) -> str:
+    """
+    Raises:
+        UsageError: for a GPU that is not there.
+    """
     found = "cuda" if torch.cuda.is_available() else "cpu"
     device = found if sweep.device == "auto" else sweep.device
     if device == "cuda" and not torch.cuda.is_available():
