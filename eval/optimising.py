@@ -104,7 +104,7 @@ def _guided(model: Model, guidance: Guidance, texts: Texts) -> Denoiser:
     def evaluate(requests: Sequence[Any]) -> list[Any]:
         return [(x, {branch: predict(x, level, branch) for branch in branches}) for x, level, branches in requests]
 
-    return lambda x, level: lockstep([guide(ask(x, level), guidance)], evaluate)[0]  # type: ignore[arg-type]
+    return lambda x, level: lockstep([guide(ask(x, level), guidance)], evaluate)[0]
 
 
 def _fine_levels(model: Model, fine: int) -> list[Level]:
