@@ -171,3 +171,38 @@ def test_sa_solver_equals_diffusers_sa_solver_at_first_order(tau):
     noise = lambda s, t: torch.randn(x.shape, generator=again, dtype=torch.float64)  # noqa: E731
     end = sample(SASolver(tau=tau, predictor=1, corrector=1), BIMODAL, first, levels, noise)
     assert torch.allclose(end, x.double(), rtol=1e-4, atol=1e-4)
+
+
+def er_sde_of_its_authors(x, sigmas, draw):
+    """Their loop for variance exploding levels, three stages, with its left Riemann sums."""
+
+    def scaler(k):
+        return k * (torch.exp(k**0.3) + 10)
+
+    sigmas = torch.tensor(sigmas, dtype=torch.float64)
+    before = slope_before = None
+    for i in range(len(sigmas) - 1):
+        s, t = sigmas[i], sigmas[i + 1]
+        x0 = BIMODAL(x, Level(1.0, s.item()))
+        r = scaler(t) / scaler(s)
+        x = r * x + (1 - r) * x0
+        if before is not None:
+            places = t + torch.arange(200) * (s - t) / 200
+            slope = (x0 - before) / (s - sigmas[i - 1])
+            x = x + (t - s + (1 / scaler(places)).sum() * (s - t) / 200 * scaler(t)) * slope
+            if slope_before is not None:
+                second = (slope - slope_before) / ((s - sigmas[i - 2]) / 2)
+                integral = ((places - s) / scaler(places)).sum() * (s - t) / 200
+                x = x + ((t - s) ** 2 / 2 + integral * scaler(t)) * second
+            slope_before = slope
+        before = x0
+        x = x + draw(s, t) * (t**2 - s**2 * r**2).sqrt()
+    return x
+
+
+def test_er_sde_with_compat_is_the_loop_of_its_authors():
+    sigmas, seeds, shape = [9.0, 5.0, 4.0, 1.5, 1.0, 0.2], (1, 2), (3, 4)
+    x = SeededNoise(seeds, shape, dtype=torch.float64).initial() * 9
+    expected = er_sde_of_its_authors(x, sigmas, SeededNoise(seeds, shape, dtype=torch.float64))
+    levels, noise = [Level(1.0, sigma) for sigma in sigmas], SeededNoise(seeds, shape, dtype=torch.float64)
+    assert torch.allclose(sample(ERSDE(compat=True), BIMODAL, x, levels, noise), expected, rtol=1e-11, atol=1e-11)
