@@ -52,7 +52,7 @@ def orders_page(orders: pd.DataFrame, about: Mapping[str, str], figures: Sequenc
     if len(pairs):
         parts += ["## Peers beside ours", "", PEERS]
         parts += ["![Error against evaluations, ours and the peers'](peers.png)", ""] if "peers" in figures else []
-        parts += [_table(rows_by_method(pairs, with_source=True))]
+        parts += [_below(pairs), _table(rows_by_method(pairs, with_source=True))]
     parts += ["## How it was made", "", *made, "", "Numbers: [orders.csv](orders.csv), [error_nfe.csv](error_nfe.csv)."]
     return "\n".join(parts) + "\n"
 
@@ -77,6 +77,13 @@ def _beside(orders: pd.DataFrame) -> pd.DataFrame:
     for name in peers["counterpart"].drop_duplicates():
         parts += [ours[ours["name"] == name], peers[peers["counterpart"] == name]]
     return pd.concat(parts) if parts else peers
+
+
+def _below(pairs: pd.DataFrame) -> str:
+    """Which peers miss the order they declare by more than a quarter."""
+    theirs = pairs[pairs["peer"] & (pairs["order"] < pairs["declared"] - 0.25)]
+    missed = [f"{row['name']} {row['order']:.2f} instead of {row['declared']:.0f}" for _, row in theirs.iterrows()]
+    return f"Below their declared order: {'; '.join(missed)}.\n" if missed else ""
 
 
 def _mark(row: pd.Series) -> str:

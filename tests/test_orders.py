@@ -244,6 +244,14 @@ def test_the_report_holds_tables_figures_and_a_page_that_agree(tmp_path):
     assert "diffusers" in (tmp_path / "peers.svg").read_text(encoding="utf-8")
 
 
+def test_the_page_names_peers_that_miss_their_order():
+    peer = scheduler("DPMSolverMultistepScheduler", solver_order=3)
+    orders, _ = measure([*exactly("dpmpp_3m(start=runge_kutta)"), peer], (20, 40, 80))
+    order = orders["order"].iloc[-1]
+    said = f"Below their declared order: DPMSolverMultistepScheduler(solver_order=3) {order:.2f} instead of 3.\n"
+    assert said in orders_page(orders, {})
+
+
 def test_processes_with_different_orders_are_shown_apart():
     rows = pd.DataFrame(
         {"source": "s", "name": "n", "process": ["VE", "VP"], "measured": "trajectory", "declared": 1, "evaluations": 1}
