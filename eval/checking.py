@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..plugins.expression import parse
+from ..plugins.hookspecs import KINDS
 from ..plugins.registry import UnknownName, build, find
 from .errors import UsageError
 
@@ -41,7 +42,10 @@ def check_named(text: str, kind: str | None = None) -> bool:
 
 def _kind_of(text: str, kinds: list[str]) -> str:
     """The kind that has the name; a sampler where none has, so that the message lists samplers."""
-    found = [kind for kind in kinds if _has(kind, parse(text).name)]
+    having = [kind for kind in KINDS if _has(kind, parse(text).name)]
+    found = [kind for kind in having if kind in kinds]
+    if having and not found:
+        raise UsageError(f"{text!r} is a {having[0]}, which has no checks; those that have: {', '.join(kinds)}")
     if len(found) > 1:
         raise UsageError(f"{text!r} is a {' and a '.join(found)}; add --kind {' or --kind '.join(found)}")
     return found[0] if found else "sampler"

@@ -307,5 +307,7 @@ def test_the_command_finds_the_kind_and_asks_where_several_have_the_name(monkeyp
     assert (code, "is a schedule and a spacing; add --kind schedule or --kind spacing" in err) == (2, True)
     code, out, _ = run(monkeypatch, capsys, "check", "laplace", "--kind", "schedule")
     assert (code, "pass check_inverse" in out) == (0, True)
+    code, _, err = run(monkeypatch, capsys, "check", "fd")
+    assert (code, "'fd' is a metric, which has no checks; those that have: sampler" in err) == (2, True)
     code, _, err = run(monkeypatch, capsys, "check", "fd", "--kind", "metric")
     assert (code, "kind 'metric' has no checks; those that have: sampler, schedule, spacing" in err) == (2, True)
