@@ -62,8 +62,8 @@ def without_diffusers(whole, guidance, sampler="euler", spacing="leading(offset=
         ]
 
     x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    path = build("spacing", spacing)(prediction.schedule, STEPS)
-    return lockstep([guide(start(build("sampler", sampler), x, path), build("guidance", guidance))], evaluate)[0]
+    path, solver = build("spacing", spacing)(prediction.schedule, STEPS), build("sampler", sampler)
+    return lockstep([guide(start(solver, x, path), build("guidance", guidance), solver.needs)], evaluate)[0]
 
 
 def test_cfg_equals_diffusers_cfg(pipe):
@@ -93,6 +93,16 @@ def test_guidance_and_sampler_together_equal_our_own_driver(pipe, whole, sampler
     latents = run(pipe, sigmabench.guider("apg(5)", like=pipe))
     expected = without_diffusers(whole, "apg(5)", sampler, "karras")
     torch.testing.assert_close(latents, expected, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("guidance", ["cfg(0.8)", "interval(cfg(0.8), sigma_lo=0.3, sigma_hi=4)"])
+def test_a_sampler_that_needs_the_unconditional_prediction_has_it_from_the_guider(pipe, whole, guidance):
+    guider = sigmabench.guider(guidance, like=pipe)
+    sampler = sigmabench.scheduler("cfg_pp(dpmpp_2m)", like=SCHEDULER, spacing="karras", guider=guider)
+    pipe.update_components(scheduler=sampler)
+    latents = run(pipe, guider)
+    expected = without_diffusers(whole, guidance, "cfg_pp(dpmpp_2m)", "karras")
+    torch.testing.assert_close(latents, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_only_what_a_level_needs_is_evaluated(pipe):

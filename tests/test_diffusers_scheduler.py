@@ -562,6 +562,8 @@ def test_the_public_contract_of_diffusers_schedulers():
 def test_what_a_pipeline_cannot_serve_is_refused_by_name():
     with pytest.raises(ValueError, match=r"cfg_pp\(heun\) needs the uncond prediction.*use the sampler inside it"):
         sigmabench.scheduler("cfg_pp(heun)")
+    with pytest.raises(ValueError, match=r"cfg_pp\(heun\) needs the uncond prediction.*guider=sigmabench.guider"):
+        StepScheduler.from_config(DDIMScheduler(**SD).config, sampler="cfg_pp(heun)").set_timesteps(5)
     with pytest.raises(ValueError, match=r"unknown sampler 'res_2'; did you mean 'res_2"):
         sigmabench.scheduler("res_2")
     with pytest.raises(ValueError, match=r"unknown spacing 'karas'; did you mean 'karras'"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,8 +38,13 @@ class Driven:
         """x as the pipeline sees it."""
         return (self.x * self.plan.scale(self.index)).to(dtype)
 
-    def answer(self, sample: Tensor, output: Tensor, clip: Callable[[Tensor], Tensor] | None) -> Tensor:
+    def answer(
+        self, sample: Tensor, output: Tensor, clip: Callable[[Tensor], Tensor] | None, needed: Sequence[Tensor] = ()
+    ) -> Tensor:
         """Go on to the next evaluation with the network's output at ``sample``; returns the x0 that it says.
+
+        Args:
+            needed: the predictions of x0 that the sampler needs beside the guided one.
 
         Raises:
             RuntimeError: if the sampler goes on to another level than planned.
@@ -50,7 +55,7 @@ class Driven:
             x0 = clip(x0)
         self.index += 1
         try:
-            self.x, level = self._run.send((x, x0))
+            self.x, level = self._run.send((x, x0, *needed))
         except StopIteration as stop:
             self.x, level = stop.value, None
         if level != (self.plan.levels[self.index] if self.index < len(self.plan) else None):

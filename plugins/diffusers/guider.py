@@ -54,6 +54,8 @@ class StepGuider(BaseGuidance):
                 f"{guidance} needs the {' and '.join(missing)} prediction, which diffusers' pipelines do not make: use"
                 " a guidance of cond and uncond, or sigmabench's own sweeps"
             )
+        self.needs: tuple[str, ...] = ()  # what a scheduler's sampler needs beside the guided prediction
+        self.predictions: dict[str, Tensor] = {}  # of x0, by branch, at the last evaluation
         self._now: tuple[str, ...] = ()
         self._combine: Combine = self.guidance.start()
         self._x: Tensor | None = None
@@ -71,7 +73,8 @@ class StepGuider(BaseGuidance):
     @property
     def num_conditions(self) -> int:
         """Predictions of the evaluation at work; between evaluations, the most there may be."""
-        return len(self._now or self._ever) if self._enabled else 1
+        ever = self._ever if self._enabled else ("cond",)
+        return len(self._now or {*ever, *self.needs})
 
     def prepare_inputs(self, data: Any) -> list[Any]:
         return [self._prepare_batch(data, *which) for which in self._batches()]
@@ -82,7 +85,8 @@ class StepGuider(BaseGuidance):
     def _batches(self) -> list[tuple[int, str]]:
         """Which of (cond, uncond) the level at hand needs, and the names of their predictions."""
         level = level_at(self._prediction, float(self._timestep))
-        self._now = self.guidance.branches(level) if self._enabled else ("cond",)
+        guided = self.guidance.branches(level) if self._enabled else ("cond",)
+        self._now = tuple(dict.fromkeys((*guided, *self.needs)))
         return [(i, PREDICTIONS[name]) for i, name in enumerate(PREDICTIONS) if name in self._now]
 
     def prepare_models(self, denoiser: torch.nn.Module) -> None:
@@ -102,7 +106,7 @@ class StepGuider(BaseGuidance):
         Raises:
             ValueError: for latents of another shape than the network's output.
         """
-        pred = self._combined(pred_cond, pred_uncond) if self._enabled else pred_cond
+        pred = self._combined(pred_cond, pred_uncond) if self._enabled or self.needs else pred_cond
         self._now = ()
         return GuiderOutput(pred=pred, pred_cond=pred_cond, pred_uncond=pred_uncond)
 
@@ -113,5 +117,9 @@ class StepGuider(BaseGuidance):
         _, _, p, q = self._prediction.terms(level)
         x = self._x.to(torch.promote_types(self._x.dtype, torch.float32))
         outputs = {"cond": cond, "uncond": uncond}
-        x0 = {name: p * x + q * output.to(x.dtype) for name, output in outputs.items() if output is not None}
-        return ((self._combine(x, level, x0) - p * x) / q).to(cond.dtype)
+        self.predictions = {
+            name: p * x + q * output.to(x.dtype) for name, output in outputs.items() if output is not None
+        }
+        if not self._enabled:
+            return cond
+        return ((self._combine(x, level, self.predictions) - p * x) / q).to(cond.dtype)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffusers import DiffusionPipeline
 
-from .guider import StepGuider
 from .model_settings import model_settings
 from .scheduler import StepScheduler
+
+if TYPE_CHECKING:
+    from .guider import StepGuider
 
 
 def adopt_when_assigned() -> None:
@@ -40,6 +42,7 @@ def scheduler(
     schedule: str | None = None,
     prediction_type: str | None = None,
     seed: int | None = None,
+    guider: StepGuider | None = None,
 ) -> StepScheduler:
     """A diffusers scheduler that samples with ``sampler``: ``pipe.scheduler = scheduler("res_2s", spacing="beta")``.
 
@@ -49,6 +52,7 @@ def scheduler(
         spacing, schedule: in text form; by default the model's.
         prediction_type: by default the model's.
         seed: of the noise within a run where the pipeline has no generator for it.
+        guider: that of the pipeline, for samplers such as ``cfg_pp`` which need its predictions one by one.
 
     Raises:
         ValueError: for what cannot be served, naming it and the remedy.
@@ -56,10 +60,16 @@ def scheduler(
     given = {"spacing": spacing, "schedule": schedule, "prediction_type": prediction_type}
     if like is None:
         adopt_when_assigned()
-        return StepScheduler(sampler, seed=seed, **given)
-    known = getattr(like, "scheduler", like)
-    config = {**known.config, "_class_name": type(known).__name__}
-    return StepScheduler.from_config(config, sampler=sampler, seed=seed, **{k: v for k, v in given.items() if v})
+        made = StepScheduler(sampler, seed=seed, **given)
+    else:
+        known = getattr(like, "scheduler", like)
+        config = {**known.config, "_class_name": type(known).__name__}
+        given = {key: text for key, text in given.items() if text}
+        made = StepScheduler.from_config(config, sampler=sampler, seed=seed, **given)
+    if guider:
+        made.guider, guider.needs = guider, made.sampler.needs
+    made.check_needs()
+    return made
 
 
 def guider(guidance: str, like: Any) -> StepGuider:
@@ -72,6 +82,8 @@ def guider(guidance: str, like: Any) -> StepGuider:
     Raises:
         ValueError: for what cannot be served, naming it and the remedy.
     """
+    from .guider import StepGuider
+
     known = getattr(like, "scheduler", like)
     model = model_settings(type(known).__name__, known.config, {"spacing": "trailing"})
     return StepGuider(guidance=guidance, schedule=model["schedule"], prediction_type=model["prediction_type"])

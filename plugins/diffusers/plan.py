@@ -132,4 +132,5 @@ def _dry_run(sampler: Sampler, path: Path, slope: float) -> list[Level]:
                 " own latents: use a setting or a sampler that does not"
             )
         levels.append(level)
-        reply = (x, torch.tanh(slope * (x + 1)))
+        x0 = torch.tanh(slope * (x + 1))
+        reply = (x, x0, *(x0 for _ in sampler.needs))

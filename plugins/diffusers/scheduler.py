@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
@@ -27,6 +27,9 @@ from .model_settings import FIELDS, is_ours, kept_entries, knows_model, model_se
 from .noise import Generators, PipelineNoise
 from .plan import Evaluations, Plan
 from .scheduler_config import PREDICTION_TYPES
+
+if TYPE_CHECKING:
+    from .guider import StepGuider
 
 
 @dataclass
@@ -52,8 +55,11 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     so ``DDIMScheduler.from_config(scheduler.config)`` leads back. The pipeline always sees latents in the scale of the
     model's schedule. The state within is float32 at least, and latents that were edited are taken as they are.
 
+    Attributes:
+        guider: what answers the pipeline's guidance, for samplers that need its predictions one by one.
+
     Raises:
-        ValueError: for an unknown name or value, and for a sampler that needs what pipelines do not give.
+        ValueError: for an unknown name or value.
     """
 
     _compatibles = [  # noqa: RUF012
@@ -74,11 +80,6 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         seed: int | None = None,
     ) -> None:
         self.sampler = build("sampler", sampler)
-        if self.sampler.needs:
-            raise ValueError(
-                f"{sampler} needs the {' and '.join(self.sampler.needs)} prediction beside the guided one, and"
-                " pipelines give the guided one alone: use the sampler inside it, or sigmabench's own sweeps"
-            )
         for kind, text in (("spacing", spacing), ("schedule", schedule)):
             if text is not None:
                 build(kind, text)
@@ -91,6 +92,7 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             self.register_to_config(num_train_timesteps=num_train_timesteps, spacing=spacing or "trailing")
         self.register_to_config(_use_default_values=[])
         self.adopted = False
+        self.guider: StepGuider | None = None
         self.num_inference_steps: int | None = None
         self.timesteps = self.sigmas = torch.empty(0)
         self._plan: Plan | None = None
@@ -127,6 +129,18 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         self.register_to_config(**{**kept_entries(name, other.config), **self.config, **model})
         self.adopted = True
 
+    def check_needs(self) -> None:
+        """
+        Raises:
+            ValueError: if the sampler needs a prediction that the pipeline does not give.
+        """
+        if self.sampler.needs and not (self.guider and self.guider.needs == self.sampler.needs):
+            raise ValueError(
+                f"{self.config['sampler']} needs the {' and '.join(self.sampler.needs)} prediction beside the guided"
+                " one, and pipelines give the guided one alone: use the sampler inside it, or a modular pipeline with"
+                " guider=sigmabench.guider(...) given to both"
+            )
+
     def set_timesteps(
         self,
         num_inference_steps: int | None = None,
@@ -145,9 +159,10 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             original_inference_steps: the grid of a consistency model's teacher, from which the steps are chosen.
 
         Raises:
-            ValueError: for steps that the spacing cannot make, a level that the model cannot serve, and a sampler that
-                does not know its evaluations in advance.
+            ValueError: for steps that the spacing cannot make, a level that the model cannot serve, a sampler that does
+                not know its evaluations in advance or needs what the pipeline does not give.
         """
+        self.check_needs()
         prediction = prediction_of(self.config, mu)
         grid = original_inference_steps
         spacing = Simple(grid) if grid else build("spacing", self.config["spacing"])
@@ -235,7 +250,8 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             raise RuntimeError("the last step was taken: call set_timesteps before another run")
         self._run.noise.generators = generator
         output = model_output[:, : sample.shape[1]] if model_output.shape[1] == 2 * sample.shape[1] else model_output
-        x0 = self._run.answer(sample, output, clip_of(self.config)).to(sample.dtype)
+        needed = [self.guider.predictions[name] for name in self.sampler.needs] if self.guider else ()
+        x0 = self._run.answer(sample, output, clip_of(self.config), needed).to(sample.dtype)
         following = self._run.latents(sample.dtype)
         return StepSchedulerOutput(prev_sample=following, pred_original_sample=x0) if return_dict else (following, x0)
 
