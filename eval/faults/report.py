@@ -1,4 +1,4 @@
-"""reports/peers: faults.csv, flow_noise.csv and a page that shows both."""
+"""reports/peers: faults.csv, flow_noise.csv and a page that shows them, with what res4lyf.csv has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from .comfyui_noise import PAIRS, STEPS, ours, theirs
 from .hosts import MissingPeerError, version
 from .registry import FAULTS
-from .table import COLUMNS, Row, markdown, update
+from .table import COLUMNS, Row, markdown, read, update
 
 PAGE = """\
 # Faults of the peers, measured
@@ -30,7 +30,19 @@ Monte Carlo. First-order methods are some percent off at any finite number of st
 | ComfyUI | its mean | its deviation | ours | our mean | our deviation |
 | --- | ---: | ---: | --- | ---: | ---: |
 {flow}
+
+{tableaux}
 """
+TABLEAUX = """\
+## Tableaux of RES4LYF {commit}
+
+{missed} of {count} single-step tableaux miss the order of their family (up to 4 is asked for; free parameters at their
+defaults). Its file of coefficients is evaluated from a checkout, `python -m sigmabench.eval.faults.res4lyf CHECKOUT`,
+and none of it is kept here. All of them: [res4lyf.csv](res4lyf.csv).
+
+| tableau | order | measured |
+| --- | ---: | ---: |
+{lines}"""
 FLOW_COLUMNS = ("sampler", "version", "their_mean", "their_deviation", "ours", "our_mean", "our_deviation")
 
 
@@ -46,8 +58,17 @@ def write(folder: Path, rows: Sequence[Row]) -> None:
         flow="\n".join(f"| {line} |" for line in lines),
         version=" and ".join(dict.fromkeys(row["version"] for row in flow)),
         steps=STEPS,
+        tableaux=tableaux(read(folder / "res4lyf.csv")),
     )
     (folder / "README.md").write_text(page.rstrip() + "\n", encoding="utf-8")
+
+
+def tableaux(rows: Sequence[Row]) -> str:
+    """Those that miss their order, of what ``eval.faults.res4lyf`` left."""
+    missed = [row for row in rows if row["reached"] == "no"]
+    lines = "\n".join(f"| {row['tableau']} | {row['order']} | {row['measured']} |" for row in missed)
+    commit = rows[0]["commit"] if rows else ""
+    return TABLEAUX.format(commit=commit, missed=len(missed), count=len(rows), lines=lines) if rows else ""
 
 
 def flow_rows() -> list[Row]:
