@@ -68,17 +68,27 @@ def kind_of_model(kind, **more):
 # --- one definition, two implementations
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [(kind, name) for kind in ("vp", "v_prediction", "x0") for name in ("euler", "heun", "dpmpp_2m")]
-    + [("flow", "euler")],
-)
-def test_samplers_that_the_host_has_too_are_the_same(live, kind, name):
-    graph = kind_of_model(kind, batch=2)
-    graph.sample("ours", ours_in(graph, live, f"Sampler_{name}"))
-    graph.sample("theirs", graph.add("theirs_sampler", "KSamplerSelect", sampler_name=name))
+TWINS = {
+    "euler": "euler", "heun": "heun", "lms": "lms", "dpm_2": "dpm_2", "dpmpp_2m": "dpmpp_2m", "res_multistep": "res_2m",
+    "gradient_estimation": "gradient_estimation", "euler_cfg_pp": "cfg_pp", "dpm_adaptive": "dpm_adaptive",
+}  # fmt: skip
+FLOW_TWINS = {
+    "euler": ("euler", {}), "euler_cfg_pp": ("cfg_pp", {}), "lms": ("lms", {"quantity": "flow"}),
+    "heun": ("runge_kutta", {"method": "heun2", "quantity": "flow"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["vp", "v_prediction", "x0", "flow"])
+def test_samplers_that_the_host_has_too_are_the_same(live, kind):
+    graph = kind_of_model(kind, size=32)
+    twins = FLOW_TWINS if kind == "flow" else {theirs: (ours, {}) for theirs, ours in TWINS.items()}
+    for theirs, (name, settings) in twins.items():
+        graph.sample(f"ours_{theirs}", ours_in(graph, live, f"Sampler_{name}", **settings), guider=graph.cfg(1.5))
+        host = graph.add(f"theirs_{theirs}", "KSamplerSelect", sampler_name=theirs)
+        graph.sample(theirs, host, guider=graph.cfg(1.5))
     found = live.run(graph)
-    assert relative(found["ours"], found["theirs"]) < 2e-5
+    for theirs in twins:
+        assert relative(found[f"ours_{theirs}"], found[theirs]) < 2e-5, theirs
 
 
 def test_the_dropdowns_list_every_sampler_and_spacing_and_give_the_same_as_the_nodes(live, ours):
