@@ -4,9 +4,7 @@ Importing this package does not import torch; ``run`` and ``noise`` do.
 """
 
 from .adams import DEIS as DEIS
-from .adams import IPNDM as IPNDM
 from .adams import LMS as LMS
-from .adams import PNDM as PNDM
 from .adams import DPMSolverM as DPMSolverM
 from .afs import AFS as AFS
 from .ancestral import DDIM as DDIM
@@ -47,6 +45,8 @@ from .level import Level as Level
 from .level import between as between
 from .multistep import DPMpp2M as DPMpp2M
 from .path import Path as Path
+from .pndm import IPNDM as IPNDM
+from .pndm import PNDM as PNDM
 from .restart import Restart as Restart
 from .runge_kutta import RungeKutta as RungeKutta
 from .sa_solver import SASolver as SASolver
