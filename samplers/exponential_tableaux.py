@@ -5,7 +5,7 @@ before it. What is more than that is written out; phi_k: see ``phi``.
 
 Cox, Matthews 2002, doi:10.1006/jcph.2002.6995; Krogstad 2005, doi:10.1016/j.jcp.2004.08.006; Strehmel, Weiner 1992, and
 Hochbruck, Ostermann 2005, doi:10.1137/040611434; Celledoni, Marthinsen, Owren 2003, doi:10.1016/S0167-739X(02)00161-9;
-Luan, Ostermann 2014, doi:10.1016/j.cam.2013.04.027; Luan 2021, doi:10.1007/s10543-020-00834-z.
+Luan, Ostermann 2014, J. Comput. Appl. Math. 256, 168; Luan 2021, doi:10.1007/s10543-020-00834-z.
 """
 
 from __future__ import annotations

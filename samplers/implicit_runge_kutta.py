@@ -71,7 +71,7 @@ class ExponentialCollocation:
     u_t = e^(-h) u_s + integral of the polynomial through x0_i at lambda_s + c_i h,    u = x/alpha, and so at each stage
 
     Orders, evaluations and sweeps as in ``implicit_runge_kutta``. Hochbruck, Ostermann 2005,
-    doi:10.1016/j.apnum.2004.08.005; Zhang et al. 2023, arXiv:2308.02157, for the ODE.
+    Appl. Numer. Math. 53, 323; Zhang et al. 2023, arXiv:2308.02157, for the ODE.
     """
 
     method: str = setting("gauss_legendre_2", choices=tuple(COLLOCATION), help="the nodes")
