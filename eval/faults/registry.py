@@ -7,6 +7,7 @@ from . import (
     comfyui_solvers,
     comfyui_spacings,
     guidance,
+    k_diffusion_samplers,
     multistep,
     noise,
     spacings,
@@ -15,5 +16,16 @@ from . import (
 )
 from .fault import Fault
 
-THEMES = (timesteps, multistep, zero_snr, noise, spacings, guidance, comfyui_solvers, comfyui_spacings, comfyui_noise)
+THEMES = (
+    timesteps,
+    multistep,
+    zero_snr,
+    noise,
+    spacings,
+    guidance,
+    k_diffusion_samplers,
+    comfyui_solvers,
+    comfyui_spacings,
+    comfyui_noise,
+)
 FAULTS: dict[str, Fault] = {fault.name: fault for theme in THEMES for fault in theme.FAULTS}
