@@ -70,7 +70,7 @@ def kind_of_model(kind, **more):
 
 TWINS = {
     "euler": "euler", "heun": "heun", "lms": "lms", "dpm_2": "dpm_2", "dpmpp_2m": "dpmpp_2m", "res_multistep": "res_2m",
-    "gradient_estimation": "gradient_estimation", "euler_cfg_pp": "cfg_pp", "dpm_adaptive": "dpm_adaptive",
+    "gradient_estimation": "gradient_estimation", "euler_cfg_pp": "cfg_pp",
 }  # fmt: skip
 FLOW_TWINS = {
     "euler": ("euler", {}), "euler_cfg_pp": ("cfg_pp", {}), "lms": ("lms", {"quantity": "flow"}),
