@@ -7,7 +7,7 @@ evaluates the network, and hands x back because a host may have edited it (inpai
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .level import Level
 from .path import Path
@@ -64,10 +64,15 @@ class Sampler(Protocol):
         """
         ...
 
-    stochastic: ClassVar[bool]
-    """Whether a run may ask for noise."""
-    needs: ClassVar[tuple[str, ...]]
-    """Branch predictions wanted beside x0, such as ``("uncond",)``; the host sends them after x0."""
+    @property
+    def stochastic(self) -> bool:
+        """Whether a run may ask for noise."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Branch predictions wanted beside x0, such as ``("uncond",)``; the host sends them after x0."""
+        ...
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run: ...
 
