@@ -109,6 +109,8 @@ def optimise(
         usual = ", ".join(f"{name} {error:.4f}" for name, error in found.usual.items())
         typer.echo(found.spacing)
         typer.echo(f"  {found.steps} steps of Euler are off by {found.error:.4f} on other images; {usual}", err=True)
+        if found.error >= min(found.usual.values()):
+            typer.echo("  No better than a usual spacing: use that, or try more --fine and --images", err=True)
 
 
 @app.command()

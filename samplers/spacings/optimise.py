@@ -5,8 +5,8 @@
     tabulated = Tabulated(sigmas=table(best))           a spacing like any other
 
 A few dozen images are enough: trajectories have much the same shape whatever they lead to, arXiv:2405.11326, section 4.
-Errors are relative to the standard deviation of x at their level, by which the flow of a Gaussian shrinks or grows
-them; that also makes them the same in every process, variance exploding, preserving or flow.
+Errors are those of x / alpha, the x of variance exploding processes, whatever the process of the model: an error made
+at high noise decides what the image shows, and stays.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def gits(teacher: Reference, steps: int) -> list[Level]:
     """The steps + 1 levels with the least sum of Euler's errors, each step taken from the reference trajectory.
 
     Costs no evaluation beyond the reference. Chen, Zhou, Wang, Shen, Lyu 2024, arXiv:2405.11326, section 5 (with the
-    relative error as the cost, and no coefficient).
+    distance as the cost, and no coefficient).
     """
     levels, states, x0 = teacher
     _check(teacher, steps)
     cost = [
         [
-            _error(bridge(states[i], x0[i], levels[i], levels[j]), states[j]) if i < j else math.inf
+            _error(bridge(states[i], x0[i], levels[i], levels[j]), states[j], levels[j]) if i < j else math.inf
             for i in range(len(x0))
         ]
         for j in range(len(levels))
@@ -90,7 +90,7 @@ def optimal_steps(denoiser: Denoiser, teacher: Reference, steps: int) -> list[Le
         reached, chosen = {}, [0] * len(levels)
         for j in range(k + 1, len(levels) - (steps - 1 - k)):
             arrivals = {i: bridge(students[i], answers[i], levels[i], levels[j]) for i in students if i < j}
-            chosen[j] = min(arrivals, key=lambda i: _error(arrivals[i], states[j]))
+            chosen[j] = min(arrivals, key=lambda i: _error(arrivals[i], states[j], levels[j]))
             reached[j] = arrivals[chosen[j]]
         origins.append(chosen)
         students = {j: state for j, state in reached.items() if j < len(x0)}
@@ -103,7 +103,7 @@ def euler_errors(teacher: Reference) -> list[float]:
     """The error of Euler's method on each fine step; their square roots are its monitor for ``equidistribute``."""
     levels, states, x0 = teacher
     steps = zip(states, x0, levels, levels[1:], states[1:], strict=False)
-    return [_error(bridge(x, d, s, t), end) for x, d, s, t, end in steps]
+    return [_error(bridge(x, d, s, t), end, t) for x, d, s, t, end in steps]
 
 
 def table(levels: Sequence[Level]) -> tuple[float, ...]:
@@ -121,9 +121,9 @@ def _denoised(denoiser: Denoiser, x: Tensor, level: Level) -> Tensor:
         return denoiser(x, level)
 
 
-def _error(x: Tensor, expected: Tensor) -> float:
-    """Root mean square difference, relative to the standard deviation of what is expected."""
-    return ((x - expected).square().mean().sqrt() / expected.std(correction=0)).item()
+def _error(x: Tensor, expected: Tensor, level: Level) -> float:
+    """Root mean square difference of x / alpha."""
+    return ((x - expected).square().mean().sqrt() / level.alpha).item()
 
 
 def _traced(levels: Sequence[Level], origins: list[list[int]]) -> list[Level]:
