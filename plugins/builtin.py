@@ -166,6 +166,7 @@ def register_metrics(register: Register) -> None:
     register("inception_score", metrics.InceptionScore)
     register("trajectory_error", metrics.TrajectoryError)
     register("clip_score", metrics.ClipScore)
+    register("pick_score", metrics.PickScore)
     register("class_agreement", metrics.ClassAgreement)
     register("diversity", metrics.Diversity)
     register("luminance", metrics.Luminance)

@@ -13,6 +13,7 @@ from .neighbours import Coverage as Coverage
 from .neighbours import Density as Density
 from .neighbours import Precision as Precision
 from .neighbours import Recall as Recall
+from .pick_score import PickScore as PickScore
 from .pixels import Clipping as Clipping
 from .pixels import Colourfulness as Colourfulness
 from .pixels import Contrast as Contrast

@@ -1,0 +1,133 @@
+"""PickScore: which image would people pick for this prompt?
+
+    score = exp(logit scale) * cos(image, prompt),   of a CLIP model trained on half a million choices
+
+Per image and raw; a difference of one between two images of a prompt means odds of e. An optional judge: it needs
+transformers (``pip install "sigmabench[pipelines]"``) and its weights, 4 GB, from the hub or a folder. Kirstain et al.
+2023, arXiv:2305.01569.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ...samplers.settings import setting, settings
+from .estimate import mean
+from .observations import check_pixels, column, find
+from .precision import full_precision
+from .towers import state_hash
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..protocols import Observations, Observer, Value
+
+SIDE, CONTEXT = 224, 77
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+class PickObserver:
+    """The score of each image and its prompt, float32 (B,).
+
+    Raises:
+        ImportError: without transformers, naming the extra.
+        ValueError: if the model cannot be loaded, with the remedy.
+    """
+
+    def __init__(self, model: str, device: str) -> None:
+        try:
+            from transformers import CLIPModel
+        except ImportError as error:
+            raise ImportError("pick_score needs transformers: pip install 'sigmabench[pipelines]'") from error
+        try:
+            network = CLIPModel.from_pretrained(str(Path(model).expanduser()), local_files_only=Path(model).exists())
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"cannot load PickScore from {model!r} ({error}); name a folder with config.json and model.safetensors "
+                "or a name on the hub if there is a network"
+            ) from error
+        self.network, self.device = network.float().eval().requires_grad_(False).to(device), device
+        self.name = f"{stem(model)}-{state_hash(network)}"
+
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+        import torch
+        from torch.nn.functional import cosine_similarity
+
+        check_pixels(images, prompts)
+        tokens = torch.stack([tokenize(prompt) for prompt in prompts]).to(self.device)
+        clip = self.network
+        with full_precision(self.device):  # by parts: what get_image_features returns changed in transformers 5
+            pixels = clip.vision_model(pixel_values=prepared(images).to(self.device)).pooler_output
+            texts = clip.text_model(input_ids=tokens).pooler_output
+            cosines = cosine_similarity(clip.visual_projection(pixels), clip.text_projection(texts), dim=1)
+            return (clip.logit_scale.exp() * cosines).float().cpu().numpy()
+
+
+@settings
+class PickScore:
+    """Mean of the logit scale times cos(image, prompt) of a model of people's choices. arXiv:2305.01569."""
+
+    higher_is_better: ClassVar[bool | None] = True
+    minimum: ClassVar[int] = 2
+
+    model: str = setting("yuvalkirstain/PickScore_v1", help="a folder, or a name on the Hugging Face hub")
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        """
+        Raises:
+            ValueError: for an empty prompt, or one over the context length.
+        """
+        for number, prompt in enumerate(prompts, 1):
+            excess = len(_encoded(prompt)) - CONTEXT
+            if not prompt.strip() or excess > 0:
+                problem = "is empty" if excess <= 0 else f"is {excess} tokens longer than PickScore reads"
+                raise ValueError(f"prompt {number}, {prompt!r}, {problem}; mend or remove it")
+
+    def observers(self, device: str) -> Sequence[Observer]:
+        return [PickObserver(self.model, device)]
+
+    def evaluate(self, shards: Iterable[Observations]) -> Value:
+        name = find(shards, stem(self.model))
+        card = {"metric": "pick_score", "model": name.removeprefix("pick/"), "scale": "exp(logit scale) cos, raw"}
+        return mean(column(shards, name), card)
+
+
+def stem(model: str) -> str:
+    """What its observations are called before the hash of the weights."""
+    return "pick/" + re.sub(r"[^A-Za-z0-9.]+", "-", Path(model).name).strip("-")
+
+
+def tokenize(prompt: str) -> Tensor:
+    """int64 (77,): CLIP's tokens with begin and end marks, padded with 0, which comes after the end and is not seen."""
+    import torch
+
+    tokens = _encoded(prompt)
+    return torch.tensor(tokens + [0] * (CONTEXT - len(tokens)))
+
+
+def _encoded(prompt: str) -> list[int]:
+    import open_clip
+
+    tokenizer = open_clip.get_tokenizer("ViT-H-14")  # its table comes with open_clip
+    return [tokenizer.sot_token_id, *tokenizer.encode(prompt), tokenizer.eot_token_id]
+
+
+def prepared(images: Tensor) -> Tensor:
+    """uint8 (B, 3, H, W) to float (B, 3, 224, 224): shorter side to 224 by PIL's bicubic filter, middle, normalised."""
+    import torch
+    from PIL import Image
+
+    made = []
+    for pixels in images.permute(0, 2, 3, 1).cpu().numpy():
+        picture = Image.fromarray(pixels)
+        scale = SIDE / min(picture.size)
+        wide, high = (max(SIDE, int(side * scale)) for side in picture.size)
+        left, top = (wide - SIDE) // 2, (high - SIDE) // 2
+        resized = picture.resize((wide, high), Image.Resampling.BICUBIC).crop((left, top, left + SIDE, top + SIDE))
+        made.append(torch.from_numpy(np.array(resized)).permute(2, 0, 1) / 255)
+    return (torch.stack(made) - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
