@@ -47,13 +47,13 @@ class ERSDE:
     scaler: str = setting("er", choices=SCALERS, help="how much noise: phi(k)")
     stages: int = setting(3, low=1, high=3, help="predictions used: 1 constant, 2 line, 3 parabola")
     s_noise: float = setting(1.0, low=0.0, help="scale of the added noise; other than 1 changes the distribution")
-    compat: bool = setting(False, help="slope and integral as in the authors' code and ComfyUI")
+    compat: bool = setting(False, help="slope and integral as in the authors' code and ComfyUI; order 1")
     stochastic, evaluations, needs = True, 1, ()
     aliases = ("sample_er_sde",)
 
     @derived
     def order(self) -> int:
-        return min(self.stages, 2)
+        return 1 if self.compat else min(self.stages, 2)  # the rectangles' error is first order in the step
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         history: list[tuple[Tensor, float]] = []  # (x0, sigma/alpha), newest first

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 VARIANTS = {
     "midpoint_2s": {"method": "midpoint"},
     "heun_2s": {"method": "heun2"},
+    "FlowMatchHeunDiscreteScheduler": {"method": "heun2", "quantity": "flow"},
     "ralston_2s": {"method": "ralston2"},
     "heun_3s": {"method": "heun3"},
     "kutta_3s": {"method": "kutta3"},

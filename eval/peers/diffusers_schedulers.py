@@ -90,7 +90,7 @@ SCHEDULERS = (
         {"predictor_order": 3, "corrector_order": 4, "tau_func": lambda t: 1.0} | FULL,
     ),
     _Scheduler("FlowMatchEulerDiscreteScheduler", "euler", 1, flow=True),
-    _Scheduler("FlowMatchHeunDiscreteScheduler", "heun", 2, 2, flow=True),
+    _Scheduler("FlowMatchHeunDiscreteScheduler", "runge_kutta(method=heun2, quantity=flow)", 2, 2, flow=True),
     _Scheduler("DPMSolverMultistepScheduler", "dpmpp_2m", 2, options={"solver_order": 2} | FLOW, flow=True),
     _Scheduler("UniPCMultistepScheduler", "unipc", 3, options={"solver_order": 2} | FULL | FLOW, flow=True),
 )  # fmt: skip

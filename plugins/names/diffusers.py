@@ -238,6 +238,6 @@ READERS: dict[str, Callable[[Settings], tuple[str, str]]] = {
     "EDMDPMSolverMultistepScheduler": _edm_multistep,
     "CosineDPMSolverMultistepScheduler": _cosine,
     "FlowMatchEulerDiscreteScheduler": _flow_match("euler"),
-    "FlowMatchHeunDiscreteScheduler": _flow_match("heun"),
+    "FlowMatchHeunDiscreteScheduler": _flow_match("runge_kutta(method=heun2, quantity=flow)"),
     "FlowMatchLCMScheduler": _flow_match("lcm"),
 }

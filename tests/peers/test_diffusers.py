@@ -14,9 +14,12 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
     HeunDiscreteScheduler,
 )
 
+from sigmabench.plugins.names import resolve
+from sigmabench.plugins.registry import build
 from sigmabench.samplers import DDIM, DDPM, DPMpp2M, DPMpp2MSDE, Euler, Heun, Level
 from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.noise import SeededNoise
@@ -132,3 +135,16 @@ def test_flow_euler_equals_diffusers_flow_match_euler(shift):
     for t, level in zip(theirs.timesteps, levels, strict=False):
         x = theirs.step(prediction("flow", x, level), t, x).prev_sample
     assert torch.allclose(sample(Euler(), BIMODAL, start(), levels), x.double(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_heun_on_flow_models_equals_diffusers_by_the_velocity(steps):
+    theirs = FlowMatchHeunDiscreteScheduler(shift=3.0)
+    theirs.set_timesteps(steps)
+    sigmas = theirs.sigmas.double().tolist()
+    levels, x = [Level(1 - sigma, sigma) for sigma in (sigmas[0], *sigmas[1::2])], start()
+    for t in theirs.timesteps:
+        level = Level(1 - float(t) / 1000, float(t) / 1000)
+        x = theirs.step(prediction("flow", x, level), t, x).prev_sample.double()
+    ours = sample(build("sampler", resolve("FlowMatchHeunDiscreteScheduler()").sampler), BIMODAL, start(), levels)
+    assert (ours - x).abs().max() < 1e-6
