@@ -31,7 +31,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
 
 def _damage(ax: Axes, name: str, curve: dict[str, Any]) -> None:
-    """Each space's distance, over its distance at the mildest level, with 95 % intervals."""
+    """Each space's distance, over its distance at the strongest level, with 95 % intervals."""
     places = range(len(curve["levels"]))
     for space, colour, label in (("embedded", EMBEDDED, "embedded"), ("judge", HELD_OUT, "held-out judge")):
         value, error = (np.array(curve[space][key]) for key in ("value", "se"))
