@@ -12,7 +12,7 @@ from ..samplers.path import Path as LevelPath
 from ..samplers.perturbation import Branch, Perturbed
 from .branches import CONDITIONS, answering, conditions_of, needed
 from .prompts import prompts_hash
-from .protocols import Model, Sample
+from .protocols import Drawing, Model, Sample
 from .sweep import MODEL_SCHEDULE, Sweep
 
 EPOCH = 1  # raise it when a change of code changes images of the same settings
@@ -77,6 +77,9 @@ def branches(cell: Cell, model: Model) -> list[Branch]:
     Raises:
         ValueError: as ``levels`` does.
     """
+    if isinstance(model, Drawing):
+        model.check(cell)
+        return []
     return needed(build("guidance", cell.guidance), levels(cell, model))
 
 

@@ -19,11 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..plugins.registry import build
 from ..samplers.level import Level
 from ..samplers.perturbation import Branch, Perturbed
 from .branches import answering
 from .jobs import Done, Job, Live, Reply, Request, Walk
-from .protocols import Condition, Model
+from .protocols import Condition, Drawing, Model
 
 STARTS = 16  # predictions for starting noises that are kept
 
@@ -50,6 +51,9 @@ def produce(model: Model, jobs: Iterable[Job], device: str = "cpu", rows: int = 
         rows: jobs are begun until so many images are at work; 1 is one job after the other, whose images are then the
             same to the last bit whatever other jobs there are.
     """
+    if isinstance(model, Drawing):
+        yield from (_drawn(model, job) for job in jobs)
+        return
     waiting, live, starts = iter(jobs), list[Live](), _Starts(model)
     while True:
         while sum(len(one.job.samples) for one in live) < rows and (job := next(waiting, None)) is not None:
@@ -60,6 +64,18 @@ def produce(model: Model, jobs: Iterable[Job], device: str = "cpu", rows: int = 
         for one in [one for one in live if one.ended]:
             live.remove(one)
             yield one.done()
+
+
+def _drawn(model: Drawing, job: Job) -> Done:
+    """A job done elsewhere; its evaluations are those that the sampler and the guidance declare."""
+    began, count = time.perf_counter(), len(job.samples)
+    sampler, guidance = build("sampler", job.cell.sampler), build("guidance", job.cell.guidance)
+    evaluations = count * job.cell.steps * (sampler.evaluations or 1) * len(guidance.branches(Level(1.0, 1.0)))
+    try:
+        x = model.draw(job.cell, job.samples)
+    except Exception as error:
+        return Done(job, None, error, 0, time.perf_counter() - began)
+    return Done(job, x, None, evaluations, time.perf_counter() - began)
 
 
 class _Starts:

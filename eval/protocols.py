@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from ..samplers.level import Level
 from ..samplers.perturbation import Change
@@ -77,6 +77,22 @@ class Perturbable(Model, Protocol):
         Raises:
             ValueError: if it cannot be changed so, with the reason; before any work.
         """
+        ...
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A model that draws whole images from a cell's settings, such as a server; it is asked for no predictions."""
+
+    def check(self, cell: Any) -> None:
+        """
+        Raises:
+            ValueError: for a cell that it cannot draw, with the reason.
+        """
+        ...
+
+    def draw(self, cell: Any, samples: Sequence[Sample]) -> Tensor:
+        """Their images as ``decode`` takes them."""
         ...
 
 

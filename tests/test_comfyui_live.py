@@ -5,6 +5,7 @@ Runs against the checkout that COMFYUI_DIR names, with the Python that COMFYUI_P
 
 import json
 import os
+import re
 import sys
 import time
 
@@ -13,6 +14,9 @@ import pytest
 from live_comfyui import ROOT, Graph, HostError, Live, listen, queued, relative
 from PIL import Image
 from safetensors.numpy import load_file
+
+from sigmabench.eval.runner import Runner
+from sigmabench.eval.sweep import Sweep
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("COMFYUI_DIR"),
@@ -479,6 +483,7 @@ def sweep_graph(live, model="flow", **given):
     graph.add("prompts", "SigmabenchPrompts", clip=["loader", 1], text="a cat\na ship")
     widgets = {
         "samplers": "euler, heun", "steps": "2, 3", "scales": "1, 3", "images": 4, "folder": f"sigmabench/{model}",
+        "metrics": "diversity, contrast",
         "positive": ["prompts", 0], "prompts": ["prompts", 1], "negative": ["negative", 0], "model": graph.model,
         "vae": ["loader", 2], "latent_image": ["latent", 0], **given,
     }  # fmt: skip
@@ -502,6 +507,13 @@ def test_a_sweep_in_the_graph_is_measured_reported_and_resumed(live):
     now = {path: path.stat().st_mtime_ns for path in folder.glob("cells/*/*.safetensors")}
     assert len(now) == 12
     assert all(now[path] == when for path, when in shards.items())  # kept, not made again
+
+
+def test_the_best_setting_is_the_one_nearest_to_the_solution(live):
+    graph = sweep_graph(live, metrics="trajectory_error(steps=30)", folder="sigmabench/best", scales="2", steps="2, 12")
+    graph.add("best", "PreviewAny", source=["Sweep", 1])
+    words = live.run(graph)["best"]["text"][0]
+    assert "12 steps" in words.partition(" has ")[0], words
 
 
 @pytest.mark.parametrize("model", ["vp", "flow"])
@@ -559,6 +571,7 @@ def test_a_sweep_names_the_widget_that_is_wrong(live, given, message):
 def test_example_workflows_run(live, path):
     graph = queued(live, json.loads(path.read_text()))
     small = {"ckpt_name": "vp.ckpt", "width": 64, "height": 64, "images": 3, "folder": f"sigmabench/{path.stem}"}
+    small["metrics"] = "diversity"
     for part in graph.values():
         for name, value in part["inputs"].items():
             if name == "steps":
@@ -568,3 +581,35 @@ def test_example_workflows_run(live, path):
     found = live.run(graph)
     assert all(image["filename"].endswith(".png") for output in found.values() for image in output.get("images", []))
     assert any(output.get("images") for output in found.values())
+
+
+# --- the harness drives a server
+
+
+def test_the_harness_compares_settings_on_a_server(live, tmp_path):
+    """Any workflow with a KSampler: its images are those that the server makes when it is asked by hand."""
+    graph = Graph("flow", size=64)
+    graph.add("ksampler", "KSampler", model=graph.model, seed=0, steps=9, cfg=1.0, sampler_name="euler",
+              scheduler="simple", positive=["positive", 0], negative=["negative", 0], latent_image=["latent", 0],
+              denoise=1.0)  # fmt: skip
+    graph.add("decoded", "VAEDecode", samples=["ksampler", 0], vae=["loader", 2])
+    graph.add("images", "SaveImage", images=["decoded", 0], filename_prefix="by_hand")
+    (tmp_path / "workflow.json").write_text(json.dumps(graph))
+    model = f"comfyui(workflow={str(tmp_path / 'workflow.json')!r}, url='http://127.0.0.1:{live.port}')"
+    sweep = Sweep(
+        models=[model], samplers=["euler", "heun"], spacings=["simple"], steps=[3],
+        guidance=["cfg"], scales=[3.0], prompts=["a cat", "a ship"], images=3, seed=7, metrics=["diversity"],
+        batch_size=2,
+    )  # fmt: skip
+    runner = Runner(sweep, tmp_path / "run")
+    assert runner.run(lambda images, cell: None).failed == {}
+    graph["positive"]["inputs"]["text"] = "a ship"
+    graph["ksampler"]["inputs"] |= {"seed": 8, "steps": 3, "cfg": 3.0, "sampler_name": "sigmabench_heun",
+                                    "scheduler": "sigmabench_simple"}  # fmt: skip
+    (image,) = live.run(graph)["images"]["images"]
+    by_hand = np.asarray(Image.open(live.base / "output" / image["filename"])).transpose(2, 0, 1)
+    plan = {planned.cell.sampler: planned.cell.key for planned in runner.plan.runnable}
+    (shard,) = (tmp_path / "run" / "cells" / plan["heun"]).glob("*.safetensors")
+    assert np.array_equal(load_file(shard)["preview"][1], by_hand)
+    other = Runner(sweep.model_copy(update={"samplers": ["euler", "euler_ancestral(eta=0.5)"]}), tmp_path / "other")
+    assert "(a list knows no settings)" in next(p.refused for p in other.plan.cells if p.refused)

@@ -77,7 +77,9 @@ class SigmabenchSweep:
             "steps": several("5, 10, 20", "numbers of steps"),
             "guidance": several("cfg", "settings as in rescaled_cfg(rescale=0.5)"),
             "scales": several("4, 7", "guidance scales; empty: the scale each method says"),
-            "metrics": several("trajectory_error, diversity", "settings as in clip_score(model='ViT-B-32/laion2b_s34b_b79k')"),
+            "metrics": several(
+                "trajectory_error, diversity", "settings as in clip_score(model='ViT-B-32/laion2b_s34b_b79k')"
+            ),
             "images": number(8, 1, 100_000, "of each setting"),
             "first_seed": number(0, 0, 2**32 - 100_001, "of image 0; image i has first_seed + i in every setting"),
             "batch_size": number(4, 1, 1024, "images made together"),
