@@ -21,7 +21,8 @@ class Heun:
     x_t/alpha_t = x_s/alpha_s + (k_t - k_s) * (eps_s + eps_t) / 2,    k = sigma/alpha
 
     Two evaluations a step; one where an end is infinite (alpha_s = 0) or clean (sigma_t = 0). On flow models other
-    programs integrate the velocity over time, which is ``runge_kutta(method=heun2, quantity=flow)``. Karras et al. 2022, arXiv:2206.00364, Algorithm 1.
+    programs integrate the velocity over time, which is ``runge_kutta(method=heun2, quantity=flow)``.
+    Karras et al. 2022, arXiv:2206.00364, Algorithm 1.
     """
 
     order, stochastic, evaluations, needs = 2, False, 2, ()

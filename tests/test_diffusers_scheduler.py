@@ -423,6 +423,11 @@ CONFIGS = [
         ("zero_terminal_snr", "v_prediction", "trailing"),
     ),
     (EulerDiscreteScheduler(), ("linear(beta_end=0.02)", "epsilon", "linspace")),
+    (DPMSolverMultistepScheduler(**SD), ("scaled_linear", "epsilon", "sgm_uniform")),
+    (
+        DPMSolverMultistepScheduler(**SD, timestep_spacing="leading", steps_offset=1),
+        ("scaled_linear", "epsilon", "leading(offset=1, spare=1)"),
+    ),
     (EulerDiscreteScheduler(**SD, use_karras_sigmas=True), ("scaled_linear", "epsilon", "karras")),
     (
         EulerDiscreteScheduler(**SD, use_karras_sigmas=True, sigma_min=0.1, sigma_max=9.0),

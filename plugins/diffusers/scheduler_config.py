@@ -28,6 +28,15 @@ SIGMA_SPACINGS = {
     "use_lu_lambdas": "exponential",
     "use_beta_sigmas": "beta",
 }
+SPARE = (
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "UniPCMultistepScheduler",
+    "DEISMultistepScheduler",
+    "SASolverScheduler",
+)
+"""Schedulers that space one step more and leave out the cleanest."""
+
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")
 UNSUPPORTED = ("sigma_data", "invert_sigmas", "rescale_betas_snr")
 
@@ -97,12 +106,21 @@ def read_spacing(name: str, config: Mapping[str, Any]) -> str:
         return f"{sigmas}({', '.join(ends)})" if ends and sigmas != "beta" else sigmas
     if config.get("original_inference_steps"):
         return f"simple(grid={config['original_inference_steps']})"
-    spacing = config.get("timestep_spacing", "leading")
+    return timestep_spacing(name, config.get("timestep_spacing", "leading"), config.get("steps_offset") or 0)
+
+
+def timestep_spacing(name: str, spacing: str, offset: int) -> str:
+    """A scheduler's ``timestep_spacing`` in our text form.
+
+    Raises:
+        ValueError: for one that diffusers does not have.
+    """
+    spare = name in SPARE
     if spacing == "leading":
-        return f"leading(offset={config.get('steps_offset') or 0})"
+        return f"leading(offset={offset!r}, spare={int(spare)})"
     if spacing not in ("trailing", "linspace"):
-        raise ValueError(f"{name} has timestep_spacing = {spacing!r}: must be 'leading', 'trailing' or 'linspace'")
-    return spacing
+        raise ValueError(f"{name} has timestep_spacing = {spacing!r}: must be one of 'trailing', 'leading', 'linspace'")
+    return "sgm_uniform" if spare and spacing == "linspace" else spacing
 
 
 def _betas(name: str, config: Mapping[str, Any]) -> NoiseSchedule:

@@ -94,7 +94,7 @@ def _ddpm(settings: Settings) -> tuple[str, str]:
 
 def _multistep(settings: Settings) -> tuple[str, str]:
     settings.threshold()
-    return _dpm_solver(settings), settings.spacing(dropped=True)
+    return _dpm_solver(settings), settings.spacing()
 
 
 def _dpm_solver(settings: Settings) -> str:
@@ -132,7 +132,7 @@ def _singlestep(settings: Settings) -> tuple[str, str]:
     samplers = {1: "euler", 2: "dpmpp_2s", 3: "dpmpp_3s"}
     sampler = settings.choice("solver_order", samplers)
     settings.note("diffusers counts evaluations as steps: a step here takes as many as the order.")
-    return sampler, settings.spacing(dropped=True)
+    return sampler, settings.spacing()
 
 
 def _unipc(settings: Settings) -> tuple[str, str]:
@@ -143,7 +143,7 @@ def _unipc(settings: Settings) -> tuple[str, str]:
     if settings["solver_type"] == "bh1":
         settings.note("diffusers' last step of bh1 to a clean image is not a number.")
     sampler = f"unipc(points={settings['solver_order']!r}, variant={settings['solver_type']!r})"
-    return sampler, settings.spacing(dropped=True)
+    return sampler, settings.spacing()
 
 
 def _deis(settings: Settings) -> tuple[str, str]:
@@ -152,7 +152,7 @@ def _deis(settings: Settings) -> tuple[str, str]:
     settings.only("solver_type", "logrho", "it is another method")
     settings.ignore("lower_order_final")
     settings.note("diffusers repeats its last sigma instead of denoising fully.")
-    return f"deis(points={settings['solver_order']!r})", settings.spacing(dropped=True)
+    return f"deis(points={settings['solver_order']!r})", settings.spacing()
 
 
 def _sa_solver(settings: Settings) -> tuple[str, str]:
@@ -163,7 +163,7 @@ def _sa_solver(settings: Settings) -> tuple[str, str]:
     settings.note("diffusers repeats its last sigma instead of denoising fully.")
     settings.note("diffusers adds noise between timesteps 200 and 800 only: set low and high.")
     orders = f"predictor={settings['predictor_order']!r}, corrector={settings['corrector_order']!r}"
-    return f"sa_solver({orders})", settings.spacing(dropped=True)
+    return f"sa_solver({orders})", settings.spacing()
 
 
 def _distilled(sampler: str) -> Callable[[Settings], tuple[str, str]]:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from ..diffusers.scheduler_config import SIGMA_SPACINGS, read_scheduler
+from ..diffusers.scheduler_config import SIGMA_SPACINGS, SPARE, read_scheduler, timestep_spacing
 from ..registry import describe
 from .defaults import DEFAULTS
 from .resolved import UnknownPair
@@ -68,21 +68,22 @@ class Settings:
         self.ignore("dynamic_thresholding_ratio", "sample_max_value")
         self.only("thresholding", False, "it is guidance here; use dynamic_threshold")
 
-    def spacing(self, dropped: bool = False) -> str:
-        """The spacing; ``dropped`` of the schedulers that space one step more and leave out the cleanest."""
+    def spacing(self) -> str:
+        """The spacing of the steps."""
         if self.has("use_flow_sigmas") and self["use_flow_sigmas"]:
             return self._of_flow_sigmas()
         given = self["timestep_spacing"] if self.has("timestep_spacing") else "linspace"
         offset = self["steps_offset"] if self.has("steps_offset") else 0
         options = [option for option in SIGMA_SPACINGS if self.has(option) and self[option]]
         if options:
-            return self._of_sigmas(SIGMA_SPACINGS[options[0]], given, dropped)
-        if given == "leading":
-            return f"leading(offset={offset!r}, spare={int(dropped)})"
-        names = {"trailing": "trailing", "linspace": "sgm_uniform" if dropped else "linspace"}
-        if dropped or given == "trailing" or self.name in ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler"):
+            return self._of_sigmas(SIGMA_SPACINGS[options[0]], given)
+        whole = self.name in (*SPARE, "DDIMScheduler", "DDPMScheduler", "PNDMScheduler")
+        if given == "trailing" or (whole and given == "linspace"):
             self.note(_ROUNDED)
-        return self.choice("timestep_spacing", names) if self.has("timestep_spacing") else names[given]
+        try:
+            return timestep_spacing(self.name, given, offset)
+        except ValueError as error:
+            raise UnknownPair(str(error)) from error
 
     def edm_spacing(self) -> str:
         """Of the schedulers that bring their own range of sigma."""
@@ -124,10 +125,10 @@ class Settings:
             if key not in self._read and value != DEFAULTS[self.name][key]:
                 raise self.refusal(key, "leave it out")
 
-    def _of_sigmas(self, spacing: str, given: str, dropped: bool) -> str:
+    def _of_sigmas(self, spacing: str, given: str) -> str:
         if spacing == "beta":
             self.note("diffusers takes the quantiles of sigma; these are of time, as in the paper.")
-        elif not dropped and given != "linspace":
+        elif self.name not in SPARE and given != "linspace":
             self.note(f"diffusers takes the ends of sigma from {given} timesteps; these are the model's own.")
         ends = [f"{key}={self[key]!r}" for key in ("sigma_min", "sigma_max") if self.has(key) and self[key] is not None]
         return f"{spacing}({', '.join(ends)})" if ends and spacing != "beta" else spacing
