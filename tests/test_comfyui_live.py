@@ -5,7 +5,6 @@ Runs against the checkout that COMFYUI_DIR names, with the Python that COMFYUI_P
 
 import json
 import os
-import re
 import sys
 import time
 
