@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..runner import Plan
 
 GAP, TEXT, MARGIN = 4, 16, 12
+STYLES = ("-", "--", ":", "-.")
 
 
 def image(picture: Image.Image) -> torch.Tensor:
@@ -44,23 +45,33 @@ def grid(plan: Plan, samples: Mapping[str, np.ndarray]) -> torch.Tensor:
 
 
 def figure(results: pd.DataFrame) -> torch.Tensor:
-    """The first metric that has a direction against network evaluations, a line for each sampler and guidance."""
+    """The metric that decides against network evaluations: a colour for each sampler, a style for each guidance."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from ...reports.metric_words import quality
     from ...reports.results import measured, metrics
 
-    metric = quality(results) or next(iter(metrics(results)), None)
+    known = results[results["value"].notna()]
+    metric = quality(known) or next(iter(metrics(known)), None)
     canvas = FigureCanvasAgg(Figure((8, 5), dpi=120, layout="constrained"))
     axes = canvas.figure.subplots()
     rows = measured(results, metric) if metric else results[:0]
+    samplers, guidances = (list(dict.fromkeys(rows[name])) for name in ("sampler", "guidance"))
     for name, line in rows.groupby(["sampler", "spacing", "guidance"], sort=False):
         line = line.sort_values("nfe")
         spread = np.abs(np.stack([line["value"] - line["low"], line["high"] - line["value"]]))
-        axes.errorbar(line["nfe"], line["value"], spread, marker="o", capsize=3, label=", ".join(map(str, name)))
+        sampler, _, guidance = (str(part) for part in name)
+        look: dict[str, Any] = {
+            "color": f"C{samplers.index(sampler)}",
+            "linestyle": STYLES[guidances.index(guidance) % len(STYLES)],
+        }
+        axes.errorbar(
+            line["nfe"], line["value"], spread, marker="o", capsize=3, label=", ".join(map(str, name)), **look
+        )
     axes.set_xlabel("network evaluations an image")
-    axes.set_ylabel(metric or "no metric")
+    axes.set_ylabel(metric or "no metric has a value; see the report")
+    axes.grid(alpha=0.3)
     if len(rows):
         axes.legend(fontsize=8)
     canvas.draw()
