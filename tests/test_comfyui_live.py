@@ -468,6 +468,8 @@ def one_sigma(graph):
 
 def test_every_node_has_a_help_page_and_none_failed_to_load(live, ours):
     assert "IMPORT FAILED" not in live.log.read_text()
+    shown = {path.stem for path in (ROOT / "example_workflows").glob("*.json")}
+    assert set(live.get("/workflow_templates")["sigmabench"]) == shown
     assert "neighbour" in choices(live.get("/object_info/KSampler")["KSampler"]["input"]["required"]["sampler_name"])
     for name in ours:
         for pack in ("sigmabench", "installed"):
