@@ -12,7 +12,7 @@ from ..samplers.path import Path as LevelPath
 from ..samplers.perturbation import Branch, Perturbed
 from .branches import CONDITIONS, answering, conditions_of, needed
 from .prompts import prompts_hash
-from .protocols import Drawing, Model, Sample
+from .protocols import Drawing, Model, Sample, Starting
 from .sweep import MODEL_SCHEDULE, Sweep
 
 EPOCH = 1  # raise it when a change of code changes images of the same settings
@@ -91,6 +91,8 @@ def levels(cell: Cell, model: Model) -> LevelPath:
     """
     schedule = model.schedule if cell.schedule == MODEL_SCHEDULE else build("schedule", cell.schedule)
     path = LevelPath(build("spacing", cell.spacing)(schedule, cell.steps))
+    if isinstance(model, Starting):
+        path = _last(path, model.strength)
     first, last = path.levels[0], model.schedule.level(1.0)
     if model.prediction == "eps" and not first.alpha:
         raise ValueError(
@@ -103,6 +105,16 @@ def levels(cell: Cell, model: Model) -> LevelPath:
             "that the model was trained up to; use the model's own schedule or set sigma_max of the spacing"
         )
     return path
+
+
+def _last(path: LevelPath, strength: float) -> LevelPath:
+    """The last int(steps * strength) steps, as image to image walks them."""
+    if strength == 1:
+        return path
+    steps = int(len(path) * strength)
+    if not steps:
+        raise ValueError(f"strength = {strength} of {len(path)} steps is less than one step; use more of either")
+    return LevelPath(path.levels[-steps - 1 :])
 
 
 def samples(sweep: Sweep, prompts: list[str], start: int, stop: int) -> list[Sample]:

@@ -17,7 +17,7 @@ from ..samplers.protocols import Predictions
 from ..samplers.run import guide, start
 from .branches import Texts, condition
 from .cells import Cell, levels
-from .protocols import Condition, Model, Sample
+from .protocols import Condition, Model, Sample, Starting
 
 Request = tuple[Tensor, Level, Mapping[Branch, Condition]]
 Reply = tuple[Tensor, Predictions]
@@ -111,7 +111,8 @@ class Walk:
         path = levels(self.cell, model)
         sampler, guidance = build("sampler", self.cell.sampler), build("guidance", self.cell.guidance)
         noise = SeededNoise([sample.seed for sample in self.samples], model.shape, device)
-        self.begin = noise.initial() * path.levels[0].norm
+        unit, first = noise.initial(), path.levels[0]
+        self.begin = model.begin(unit, first) if isinstance(model, Starting) else unit * first.norm
         run = start(sampler, self.begin, path, noise)
         count, negative = len(self.samples), self.cell.negative
         texts = {

@@ -96,6 +96,18 @@ class Drawing(Protocol):
         ...
 
 
+@runtime_checkable
+class Starting(Protocol):
+    """A model whose walks may start from more than noise, such as a noised image; of others, from noise alone."""
+
+    strength: float
+    """Part of the steps that is walked, int(steps * strength) of them: the last ones."""
+
+    def begin(self, noise: Tensor, level: Level) -> Tensor:
+        """The first x (B, *shape) of a walk from this level, of unit noise."""
+        ...
+
+
 class Backend(Protocol):
     """Settings that name a model (a frozen dataclass); loading is the only expensive thing."""
 

@@ -16,7 +16,6 @@ from tiny_pipelines import (  # noqa: E402
     auraflow,
     chroma,
     distilled,
-    dit,
     flux,
     lumina,
     pixart,
@@ -173,7 +172,6 @@ def test_flow_schedulers_of_the_dpm_solver_kind_are_read_as_flow(saved):
     ("make", "scheduler", "message"),
     [
         (lumina, diffusers.FlowMatchEulerDiscreteScheduler(), r"Lumina2Pipeline tells its network the time"),
-        (dit, diffusers.DDIMScheduler(), r"DiTPipeline cannot be run from prompts alone.*class_labels"),
     ],
 )
 def test_pipelines_that_cannot_be_replayed_are_refused_by_name(saved, make, scheduler, message):

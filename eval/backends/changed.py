@@ -29,6 +29,7 @@ from ...samplers.perturbation import (
 from ..protocols import AGAINST, Condition, Model
 from . import attention, blocks
 from .layers import IMAGE_ALONE, IMAGE_FIRST, Layer, deepest_down, layers_of, middle, select
+from .memory import Rows
 from .replaced import forward_replaced, with_attention
 from .weak import weak_model
 
@@ -54,10 +55,18 @@ class Changed:
         self.id, self.schedule, self.prediction, self.shape = model.id, model.schedule, model.prediction, model.shape
         self.network: nn.Module = model.network
         self.encode, self.decode = model.encode, model.decode
+        self.memory = getattr(model, "memory", None) or Rows(model.id)
 
     @torch.no_grad()
     def denoise(self, x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
         """E[x0 | x] by the changed network, one level per row; a watched one has a channel more."""
+
+        def evaluate(part: slice) -> Tensor:
+            return self._denoise(x[part], levels[part], {name: rows[part] for name, rows in condition.items()})
+
+        return self.memory(len(x), evaluate)
+
+    def _denoise(self, x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
         own = {name: rows for name, rows in condition.items() if not name.startswith(AGAINST)}
         watched: list[Tensor] = []
         against = condition[AGAINST + blocks.STATES] if isinstance(self.change, NormalizedAttention) else None

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from .latents import autoencoder_of
+
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -36,7 +38,7 @@ def pipeline_folder(path: str) -> Path:
     raise FileNotFoundError(f"{path} does not exist; give a diffusers pipeline's folder, or owner/name on the hub")
 
 
-def load_pipeline(folder: Path, dtype: torch.dtype, device: str) -> Any:
+def load_pipeline(folder: Path, dtype: torch.dtype) -> Any:
     """The pipeline, from safetensors alone, without its safety checker: nothing is shown, and nothing may be blanked.
 
     Raises:
@@ -62,7 +64,25 @@ def load_pipeline(folder: Path, dtype: torch.dtype, device: str) -> Any:
     except (OSError, AttributeError, TypeError) as error:
         raise ValueError(f"{folder} ({index.get('_class_name')}) cannot be loaded: {error}") from error
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(device)
+    return pipe
+
+
+def placed(pipe: Any, device: str, offload: str) -> Any:
+    """The pipeline on its device, or in the computer's memory from where the device gets what is at work.
+
+    Raises:
+        ValueError: for a pipeline that cannot be kept so.
+    """
+    if (vae := autoencoder_of(pipe)) is not None:
+        vae.to(torch.float32)
+    if offload == "none":
+        return pipe.to(device)
+    enable = pipe.enable_model_cpu_offload if offload == "model" else pipe.enable_sequential_cpu_offload
+    try:
+        enable(device=device)
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"{type(pipe).__name__} cannot be offloaded by {offload!r}: {error}") from error
+    return pipe
 
 
 def _downloaded(name: str) -> Path:

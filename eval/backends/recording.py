@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -29,20 +30,32 @@ class Call(NamedTuple):
     """The scheduler's own timestep of this call."""
     mu: float | None
     """The dynamic shift that the pipeline chose for its image size."""
+    beside: dict[str, Any]
+    """Arguments of the ControlNet that was asked before, by the names of its parameters; empty without one."""
+    links: dict[str, str]
+    """Leaves of the arguments that are leaves of the ControlNet's answer."""
     output: Tensor | None = None
     """What the network answered; None if the run was stopped before."""
     used: Tensor | None = None
     """What became of it on the way to the scheduler."""
+    sample: Tensor | None = None
+    """The x that the scheduler steps from; the network may be given further channels beside it."""
 
 
 def record(pipe: Any, network: nn.Module, arguments: Mapping[str, Any], *, evaluate: bool = False) -> Call:
     """Run the pipeline up to its first call of the network, or with ``evaluate`` up to the scheduler's first step.
 
+    A ControlNet that it asks on the way is watched too.
+
     Raises:
         ValueError: if the pipeline fails before, or never gets there.
     """
     name = type(pipe).__name__
-    seen: dict[str, Any] = {}
+    seen: dict[str, Any] = {"beside": {}}
+    controlnet = pipe.components.get("controlnet")
+
+    def asked(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        seen["beside"], seen["answer"] = _bound(module, args, kwargs), output
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         seen["arguments"] = _bound(module, args, kwargs)
@@ -53,8 +66,8 @@ def record(pipe: Any, network: nn.Module, arguments: Mapping[str, Any], *, evalu
     def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         seen["output"] = first_tensor(output)
 
-    def step(model_output: Tensor, *args: Any, **kwargs: Any) -> None:
-        seen["used"] = model_output
+    def step(model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **kwargs: Any) -> None:
+        seen["used"], seen["sample"] = model_output, sample
         raise _Stop
 
     original = pipe.scheduler.set_timesteps
@@ -66,15 +79,26 @@ def record(pipe: Any, network: nn.Module, arguments: Mapping[str, Any], *, evalu
     with ExitStack() as stack:
         stack.callback(network.register_forward_pre_hook(before, with_kwargs=True).remove)
         stack.callback(network.register_forward_hook(after).remove)
+        if controlnet is not None:
+            stack.callback(controlnet.register_forward_hook(asked, with_kwargs=True).remove)
         stack.enter_context(_replaced(pipe.scheduler, "step", step))
         stack.enter_context(_replaced(pipe.scheduler, "set_timesteps", set_timesteps))
         try:
             pipe(**arguments)
         except _Stop:
-            return Call(mu=seen.pop("mu", None), **seen)
+            links = _links(seen["arguments"], seen.pop("answer", None))
+            return Call(mu=seen.pop("mu", None), links=links, **seen)
+        except torch.cuda.OutOfMemoryError:
+            raise
         except Exception as error:
             raise ValueError(f"{name} cannot be run from prompts alone: {error}") from error
     raise ValueError(f"{name} finished without calling its {type(network).__name__}; it is not supported")
+
+
+def _links(arguments: Any, answer: Any) -> dict[str, str]:
+    """Which leaves of the arguments are the very tensors of an answer."""
+    sources = {id(leaf): name for name, leaf in leaves(answer).items() if isinstance(leaf, Tensor)}
+    return {name: sources[id(leaf)] for name, leaf in leaves(arguments).items() if id(leaf) in sources}
 
 
 @contextmanager

@@ -30,3 +30,12 @@ def _file_hash(path: Path, size: int, modified: int) -> bytes:
         while block := file.read(1 << 22):
             digest.update(block)
     return digest.digest()
+
+
+def content_hash(name: str) -> str:
+    """8 hexadecimal digits for what a file, or a folder of weights, contains."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return folder_hash(path)
+    stat = path.stat()
+    return _file_hash(path, stat.st_size, stat.st_mtime_ns).hex()[:8]

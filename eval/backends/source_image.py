@@ -1,0 +1,65 @@
+"""Image to image and inpainting: a walk that starts from a noised image, and a part of it that is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...samplers.level import Level
+
+if TYPE_CHECKING:
+    from .latents import Autoencoder
+
+
+def read_image(path: str) -> Any:
+    """An image file as RGB.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(Path(path).expanduser()) as image:
+            return image.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} is not an image that can be read") from error
+
+
+class SourceImage:
+    """The image z that a walk starts from, x = alpha z + sigma noise, and keeps where the mask is black.
+
+    What is kept is said to the sampler as its prediction there: x0 = z. With the deterministic samplers, x is then
+    alpha z + sigma noise at every level, as in the pipelines of diffusers. Meng et al. 2022 (SDEdit), arXiv 2108.01073;
+    Lugmayr et al. 2022 (RePaint), arXiv 2201.09865.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, shape: tuple[int, ...], image: str, mask: str, device: Any) -> None:
+        size = autoencoder.size(shape)
+        self.z = autoencoder.encode(_pixels(read_image(image), size).to(device))
+        self.mask: Tensor | None = None
+        if mask:
+            white = (_pixels(read_image(mask).convert("L"), size) >= 0).float()
+            self.mask = autoencoder.like_latents(white, shape).to(device)
+
+    def begin(self, noise: Tensor, level: Level, strength: float) -> Tensor:
+        """The first x; what is made anew starts from noise alone if all of the steps are walked."""
+        x = level.alpha * self.z + level.sigma * noise
+        return x if self.mask is None or strength < 1 else torch.lerp(x, noise * level.norm, self.mask)
+
+    def kept(self, x0: Tensor) -> Tensor:
+        """The prediction, z where the mask is black."""
+        return x0 if self.mask is None else torch.lerp(self.z.to(x0), x0, self.mask.to(x0))
+
+
+def _pixels(image: Any, size: tuple[int, int]) -> Tensor:
+    """-1..1, (1, C, height, width)."""
+    from PIL import Image
+
+    height, width = size
+    pixels = np.atleast_3d(np.asarray(image.resize((width, height), Image.Resampling.LANCZOS)))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
