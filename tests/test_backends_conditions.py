@@ -10,9 +10,22 @@ import torch
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution as Latents  # noqa: E402
 from PIL import Image  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
-from tiny_pipelines import SD15, controlnet, dit, stable_diffusion, stable_diffusion_xl, unet  # noqa: E402
+from tiny_pipelines import (  # noqa: E402
+    SD15,
+    controlnet,
+    deepfloyd,
+    dit,
+    flux,
+    flux_controlnet,
+    sd3_controlnet,
+    stable_diffusion,
+    stable_diffusion_3,
+    stable_diffusion_xl,
+    unet,
+)
 
 from sigmabench.eval.backends.diffusers_pipeline import Diffusers  # noqa: E402
 from sigmabench.eval.cells import Cell  # noqa: E402
@@ -168,6 +181,48 @@ def test_a_controlnet_is_asked_at_every_level(folder, scale):
     assert (expected - images(stock(folder), model, scale)).abs().max() > 0.01
 
 
+def test_a_controlnet_goes_together_with_image_to_image(folder):
+    picture, control = str(folder / "picture.png"), str(folder / "controlnet")
+    model = Diffusers(
+        str(folder / "stable_diffusion"), controlnet=control, control_image=picture, image=picture, strength=0.6
+    ).load()
+    pipe = trailing(
+        diffusers.StableDiffusionControlNetImg2ImgPipeline(
+            **stock(folder).components, requires_safety_checker=False,
+            controlnet=diffusers.ControlNetModel.from_pretrained(control),
+        )
+    )  # fmt: skip
+    z, controlling = model.source.z.expand(2, -1, -1, -1), Image.open(picture)
+    options = {"controlnet_conditioning_scale": 1.0, "height": 16, "width": 16}
+    near(
+        ours(model, "cfg(5)"),
+        from_noise_of(model, pipe, image=z, control_image=controlling, strength=0.6, **options)[0],
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "control", "stock_class", "sizes", "guidance"),
+    [
+        (flux, flux_controlnet, diffusers.FluxControlNetPipeline, {"height": 16, "width": 16}, "cfg(1)"),
+        (stable_diffusion_3, sd3_controlnet, diffusers.StableDiffusion3ControlNetPipeline, {}, "cfg(3.5)"),
+    ],
+)
+def test_controlnets_of_transformers(folder, tmp_path, monkeypatch, make, control, stock_class, sizes, guidance):
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    pipe, network, picture = make(scheduler), control(), str(folder / "picture.png")
+    pipe.save_pretrained(tmp_path / "pipe")
+    network.save_pretrained(tmp_path / "control")
+    settings = {"controlnet": str(tmp_path / "control"), "control_image": picture, **sizes}
+    model = Diffusers(str(tmp_path / "pipe"), **settings).load()
+    monkeypatch.setattr(Latents, "sample", lambda self, generator=None: self.mode())
+    expected = stock_class(**pipe.components, controlnet=network)(
+        PROMPTS, control_image=Image.open(picture), latents=noise(model), num_inference_steps=STEPS,
+        sigmas=[1 - i / STEPS for i in range(STEPS)], guidance_scale=3.5, output_type="latent", **sizes,
+    ).images  # fmt: skip
+    near(ours(model, guidance), expected)
+    assert (expected - ours(Diffusers(str(tmp_path / "pipe"), **sizes).load(), guidance)).abs().max() > 0.01
+
+
 def test_an_ip_adapter_sees_an_image(folder):
     file, picture = ip_adapter_file(folder), str(folder / "picture.png")
     path = str(folder / "stable_diffusion")
@@ -205,7 +260,7 @@ def ip_adapter_file(folder):
 def test_image_to_image_starts_from_the_noised_image(folder, strength):
     model = Diffusers(str(folder / "stable_diffusion"), image=str(folder / "picture.png"), strength=strength).load()
     pipe = trailing(diffusers.StableDiffusionImg2ImgPipeline(**stock(folder).components, requires_safety_checker=False))
-    expected = from_noise_of(model, pipe, image=model.source.z.expand(2, -1, -1, -1), strength=strength)
+    expected = from_noise_of(model, pipe, image=model.source.z.expand(2, -1, -1, -1), strength=strength).images
     near(ours(model, "cfg(5)"), expected)
 
 
@@ -222,26 +277,34 @@ def test_inpainting_keeps_what_is_black(folder):
     model = Diffusers(str(folder / "stable_diffusion"), image=picture, mask=mask, strength=0.8).load()
     pipe = trailing(diffusers.StableDiffusionInpaintPipeline(**stock(folder).components, requires_safety_checker=False))
     z = model.source.z.expand(2, -1, -1, -1)
-    expected = from_noise_of(model, pipe, image=z, mask_image=Image.open(mask), masked_image_latents=z, strength=0.8)
+    expected = from_noise_of(
+        model, pipe, image=z, mask_image=Image.open(mask), masked_image_latents=z, strength=0.8
+    ).images
     x = ours(model, "cfg(5)")
     near(x, expected)
     near(x[..., :4], z[..., :4])
     assert (x[..., 4:] - z[..., 4:]).abs().min() > 0
 
 
-def from_noise_of(model, pipe, **options):
-    """Latents of a stock pipeline that is given our noise where it draws its own."""
-    module = sys.modules[type(pipe).__module__]
-    original, module.randn_tensor = module.randn_tensor, lambda *args, **kwargs: noise(model)
+def from_noise_of(model, pipe, prompts=PROMPTS, **options):
+    """What a stock pipeline gives if the first noise that it draws is ours."""
+    module, begin = sys.modules[type(pipe).__module__], [noise(model)]
+    original = module.randn_tensor
+
+    def drawn(*args, **kwargs):
+        own = original(*args, **kwargs)
+        return begin.pop() if begin else own
+
+    module.randn_tensor = drawn
     try:
         return pipe(
-            PROMPTS, num_inference_steps=STEPS, guidance_scale=5.0, output_type="latent", **options
-        ).images  # fmt: skip
+            prompts, **{"num_inference_steps": STEPS, "guidance_scale": 5.0, "output_type": "latent", **options}
+        )
     finally:
         module.randn_tensor = original
 
 
-def test_networks_made_for_inpainting_are_given_mask_and_image_as_channels(folder, tmp_path):
+def test_networks_made_for_inpainting_are_given_mask_and_image_as_channels(folder, tmp_path, monkeypatch):
     torch.manual_seed(8)
     pipe = diffusers.StableDiffusionInpaintPipeline(
         **{**stock(folder).components, "unet": unet(in_channels=9)}, requires_safety_checker=False
@@ -250,18 +313,8 @@ def test_networks_made_for_inpainting_are_given_mask_and_image_as_channels(folde
     picture, mask = str(folder / "picture.png"), str(folder / "mask.png")
     model = Diffusers(str(tmp_path / "inpainting"), image=picture, mask=mask).load()
     assert (model.shape, model.encode(PROMPTS)["channels"].shape) == ((4, 8, 8), (2, 5, 8, 8))
-    seeds = [torch.Generator().manual_seed(0) for _ in PROMPTS]
-    for seed in seeds:  # the pipeline draws its starting noise first, which it is given here
-        torch.randn(1, *model.shape, generator=seed)
-    expected = images(
-        trailing(pipe),
-        model,
-        5.0,
-        image=Image.open(picture),
-        mask_image=Image.open(mask),
-        generator=seeds,
-        strength=1.0,
-    )
+    monkeypatch.setattr(Latents, "sample", lambda self, generator=None: self.mode())
+    expected = images(trailing(pipe), model, 5.0, image=Image.open(picture), mask_image=Image.open(mask), strength=1.0)
     near(ours(model, "cfg(5)"), expected)
 
 
@@ -285,19 +338,53 @@ def test_super_resolution_is_given_the_small_image_as_channels(folder, tmp_path)
         Diffusers(str(tmp_path / "upscale"), image=str(tmp_path / "small.png"), strength=0.5).load()
 
 
+@pytest.mark.parametrize("small", [None, 8])
+def test_both_stages_of_a_cascade_in_pixels(tmp_path, small):
+    scheduler = diffusers.DDPMScheduler(variance_type="learned_range")
+    deepfloyd(scheduler, small).save_pretrained(tmp_path / "if")
+    settings, options = {}, {}
+    if small:
+        random = np.random.default_rng(1)
+        Image.fromarray(random.integers(0, 255, (small, small, 3), dtype=np.uint8)).save(tmp_path / "small.png")
+        settings = {"image": str(tmp_path / "small.png")}
+        options = {"image": [Image.open(tmp_path / "small.png")] * 2}
+    model = Diffusers(str(tmp_path / "if"), **settings).load()
+    pipe = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "if")
+    pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+        pipe.scheduler.config, solver_order=1, timestep_spacing="trailing", variance_type=None
+    )
+    seeds = [torch.Generator().manual_seed(0) for _ in PROMPTS]
+    expected = from_noise_of(model, pipe, generator=seeds, output_type="pt", **options).images
+    near((ours(model, "cfg(5)") / 2 + 0.5).clamp(0, 1), (expected / 2 + 0.5).clamp(0, 1))
+
+
+def test_unconditional_pixel_models_give_the_stock_pipelines_images(tmp_path):
+    torch.manual_seed(0)
+    network = diffusers.UNet2DModel(
+        sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+    )  # fmt: skip
+    pipe = diffusers.DDIMPipeline(network, diffusers.DDIMScheduler(clip_sample=False, timestep_spacing="trailing"))
+    pipe.save_pretrained(tmp_path / "ddpm")
+    model = Diffusers(str(tmp_path / "ddpm")).load()
+    x = ours(model, "cfg(1)", prompts=["", ""])
+    module = sys.modules[type(pipe).__module__]
+    original, module.randn_tensor = module.randn_tensor, lambda *args, **kwargs: noise(model)
+    try:
+        expected = pipe(batch_size=2, num_inference_steps=STEPS, output_type="np").images
+    finally:
+        module.randn_tensor = original
+    near((x / 2 + 0.5).clamp(0, 1), torch.from_numpy(expected).permute(0, 3, 1, 2))
+
+
 @pytest.mark.parametrize("scale", [1.0, 4.0])
 def test_dit_makes_classes(folder, scale):
     model = Diffusers(str(folder / "dit")).load()
     result = ours(model, f"cfg({scale})", prompts=["207", "3"])
     pipe = stock(folder, "dit")
-    module = sys.modules[type(pipe).__module__]
-    original, module.randn_tensor = module.randn_tensor, lambda *args, **kwargs: noise(model)
     seen, decode = [], pipe.vae.decode
     pipe.vae.decode = lambda z: seen.append(z) or decode(z)
-    try:
-        pipe([207, 3], num_inference_steps=STEPS, guidance_scale=scale)
-    finally:
-        module.randn_tensor = original
+    from_noise_of(model, pipe, [207, 3], guidance_scale=scale, output_type="np")
     near(result / pipe.vae.config.scaling_factor, seen[0])
     assert model.decode(result).shape == (2, 3, 16, 16)
     with pytest.raises(ValueError, match=r"prompt 'a cat' must be one of 0 \.\.\. 999"):

@@ -203,6 +203,56 @@ def controlnet(scheduler):
     return diffusers.StableDiffusionControlNetPipeline(**components, requires_safety_checker=False)
 
 
+def flux_controlnet():
+    return _controlling(
+        diffusers.FluxControlNetModel(
+            patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
+            num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=16, axes_dims_rope=(4, 4, 8),
+            guidance_embeds=True,
+        )
+    )  # fmt: skip
+
+
+def sd3_controlnet():
+    return _controlling(
+        diffusers.SD3ControlNetModel(
+            sample_size=8, patch_size=1, in_channels=4, out_channels=4, num_layers=1, attention_head_dim=8,
+            num_attention_heads=2, caption_projection_dim=16, joint_attention_dim=32, pooled_projection_dim=32,
+        )
+    )  # fmt: skip
+
+
+def _controlling(network):
+    """With random weights where ControlNets start their training from zero."""
+    torch.manual_seed(5)
+    for weights in network.parameters():
+        if weights.ndim > 1:
+            torch.nn.init.normal_(weights, std=0.1)
+    return network.eval()
+
+
+def deepfloyd(scheduler, small=None):
+    """DeepFloyd IF, an Imagen in pixels: its first stage, or with the side of the small image the one above."""
+    encoder, t5_tokenizer = t5()
+    torch.manual_seed(2)
+    network = diffusers.UNet2DConditionModel(
+        sample_size=2 * small if small else 8, in_channels=6 if small else 3, out_channels=6, layers_per_block=1,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"), block_out_channels=(8, 16),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn", norm_num_groups=4, cross_attention_dim=32,
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"), encoder_hid_dim=32,
+        attention_head_dim=2, addition_embed_type="text", addition_embed_type_num_heads=2, act_fn="gelu",
+        cross_attention_norm="group_norm", resnet_time_scale_shift="scale_shift",
+        class_embed_type="timestep" if small else None,
+    ).eval()  # fmt: skip
+    parts = {
+        "tokenizer": t5_tokenizer, "text_encoder": encoder, "unet": network, "scheduler": scheduler,
+        "safety_checker": None, "feature_extractor": None, "watermarker": None, "requires_safety_checker": False,
+    }  # fmt: skip
+    if small:
+        return diffusers.IFSuperResolutionPipeline(**parts, image_noising_scheduler=diffusers.DDPMScheduler())
+    return diffusers.IFPipeline(**parts)
+
+
 def cogvideox(scheduler):
     encoder, t5_tokenizer = t5()
     t5_tokenizer.model_max_length = 16

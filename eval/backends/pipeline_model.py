@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,14 @@ from ..protocols import Condition, Model
 from .changed import perturbed
 from .latents import Autoencoder
 from .memory import Rows
-from .replay import CHANNELS, PROBES, Replay
-from .source_image import SourceImage, read_image
+from .pipeline_arguments import PipelineArguments
+from .replay import CHANNELS, Replay
+from .source_image import SourceImage
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .diffusers_pipeline import Diffusers
-
-PROBE_STEPS = 4
-CLASSES = ("0", "1", "2")
 
 
 class DiffusersModel:
@@ -36,14 +33,14 @@ class DiffusersModel:
         self.network: nn.Module = network_of(pipe)
         self.device, self.strength = pipe._execution_device, settings.strength
         self.dtype = next(self.network.parameters()).dtype
-        self.parameters = inspect.signature(pipe.__call__).parameters
+        arguments = PipelineArguments(pipe, self.network, settings)
         self.autoencoder = Autoencoder(pipe, settings.height, settings.width)
-        self.replay = Replay(pipe, self.network, self._arguments, CLASSES if self._by_class else PROBES)
+        self.replay = Replay(pipe, self.network, arguments, arguments.probes)
         scheduler = pipe.scheduler
         self._predict = read_scheduler(type(scheduler).__name__, scheduler.config, self.replay.call.mu)
         self.schedule, self.prediction, self.shape = self._predict.schedule, self._predict.kind, self.replay.shape
         self.memory = Rows(f"{type(self.network).__name__} of {self.id}")
-        self.source = self._source()
+        self.source = self._source(arguments)
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Condition:
@@ -73,73 +70,15 @@ class DiffusersModel:
         """This pipeline with the change in its network; ValueError if that cannot be."""
         return perturbed(self, change)
 
-    @property
-    def _by_class(self) -> bool:
-        return "class_labels" in self.parameters
-
-    def _source(self) -> SourceImage | None:
+    def _source(self, arguments: PipelineArguments) -> SourceImage | None:
         """The image that walks start from, if they do not start from noise."""
         settings, conditioned = self.settings, CHANNELS in self.replay.conditions
-        if conditioned and settings.strength < 1 and "strength" not in self.parameters:
+        if conditioned and settings.strength < 1 and "strength" not in arguments.parameters:
             raise ValueError(f"strength: {self.replay.name} does not start from its image; leave it out")
         if not settings.image or (conditioned and settings.strength == 1):
             return None
         mask = "" if conditioned else settings.mask
         return SourceImage(self.autoencoder, self.shape, settings.image, mask, self.device)
-
-    def _arguments(self, prompts: Sequence[str], guided: bool = False) -> dict[str, Any]:
-        """The pipeline's keyword arguments for these prompts, those that it knows."""
-        config: Any = self.network.config
-        distilled = config.get("guidance_embeds") or config.get("time_cond_proj_dim")
-        wanted = {
-            "prompt": list(prompts),
-            "batch_size": len(prompts),
-            "height": self.settings.height,
-            "width": self.settings.width,
-            "num_inference_steps": PROBE_STEPS,
-            "guidance_scale": self.settings.distilled_guidance if distilled else 2.0 if guided else 1.0,
-            "generator": torch.Generator().manual_seed(0),
-            "output_type": "latent",
-            "use_resolution_binning": False,
-            **self._pictures(prompts),
-        }
-        if self._by_class:
-            wanted["class_labels"] = [self._label(prompt) for prompt in prompts]
-        return {name: value for name, value in wanted.items() if name in self.parameters and value is not None}
-
-    def _pictures(self, prompts: Sequence[str]) -> dict[str, Any]:
-        """Arguments for the images that the settings name."""
-        settings, found = self.settings, dict[str, Any]()
-        if settings.image:
-            found["image"] = [read_image(settings.image)] * len(prompts)
-            found["strength"] = 1.0
-            found["generator"] = [torch.Generator().manual_seed(0) for _ in prompts]  # so that a row has its own noise
-        if settings.mask:
-            found["mask_image"] = [read_image(settings.mask)] * len(prompts)
-        if settings.control_image:
-            found["control_image" if "control_image" in self.parameters else "image"] = read_image(
-                settings.control_image
-            )
-            found["controlnet_conditioning_scale"] = settings.control_scale
-        if settings.ip_image:
-            found["ip_adapter_image"] = read_image(settings.ip_image)
-        return found
-
-    def _label(self, prompt: str) -> int:
-        """The number of a class, given as such or by a name that the pipeline knows; "" is no class."""
-        config: Any = self.network.config
-        count: int = config.num_embeds_ada_norm
-        if not prompt:
-            return count
-        names = getattr(self.pipe, "labels", None) or {}
-        if prompt.strip().isdecimal() and int(prompt) < count:
-            return int(prompt)
-        if prompt in names:
-            return names[prompt]
-        raise ValueError(
-            f"{type(self.pipe).__name__} makes classes: prompt {prompt!r} must be one of 0 ... {count - 1}"
-            + (" or the name of one" if names else "")
-        )
 
 
 def network_of(pipe: Any) -> nn.Module:

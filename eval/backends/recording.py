@@ -45,7 +45,8 @@ class Call(NamedTuple):
 def record(pipe: Any, network: nn.Module, arguments: Mapping[str, Any], *, evaluate: bool = False) -> Call:
     """Run the pipeline up to its first call of the network, or with ``evaluate`` up to the scheduler's first step.
 
-    A ControlNet that it asks on the way is watched too.
+    A ControlNet that it asks on the way is watched too. Images that it encodes become the mean of their latents, so
+    that a row is the same whatever is drawn.
 
     Raises:
         ValueError: if the pipeline fails before, or never gets there.
@@ -81,6 +82,7 @@ def record(pipe: Any, network: nn.Module, arguments: Mapping[str, Any], *, evalu
         stack.callback(network.register_forward_hook(after).remove)
         if controlnet is not None:
             stack.callback(controlnet.register_forward_hook(asked, with_kwargs=True).remove)
+        stack.enter_context(_mean_latents())
         stack.enter_context(_replaced(pipe.scheduler, "step", step))
         stack.enter_context(_replaced(pipe.scheduler, "set_timesteps", set_timesteps))
         try:
@@ -93,6 +95,20 @@ def record(pipe: Any, network: nn.Module, arguments: Mapping[str, Any], *, evalu
         except Exception as error:
             raise ValueError(f"{name} cannot be run from prompts alone: {error}") from error
     raise ValueError(f"{name} finished without calling its {type(network).__name__}; it is not supported")
+
+
+@contextmanager
+def _mean_latents() -> Iterator[None]:
+    """Autoencoders say the mean where they are asked for a sample of their latents."""
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    latents: Any = DiagonalGaussianDistribution
+    sample = latents.sample
+    latents.sample = lambda self, generator=None: self.mode()
+    try:
+        yield
+    finally:
+        latents.sample = sample
 
 
 def _links(arguments: Any, answer: Any) -> dict[str, str]:

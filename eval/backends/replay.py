@@ -16,7 +16,6 @@ Arguments = Callable[..., dict[str, Any]]
 MOST_KEPT = 512
 BESIDE = "controlnet"
 CHANNELS = "channels"
-PROBES = ("a cat", "a small red bird that sits on a branch", "two ships at night")
 
 
 class Replay:
@@ -30,7 +29,7 @@ class Replay:
         ValueError: naming the pipeline and what it does that cannot be replayed.
     """
 
-    def __init__(self, pipe: Any, network: nn.Module, arguments: Arguments, probes: Sequence[str] = PROBES) -> None:
+    def __init__(self, pipe: Any, network: nn.Module, arguments: Arguments, probes: Sequence[str]) -> None:
         self.pipe, self.network, self.arguments, self.probes = pipe, network, arguments, probes
         self.name, self.controlnet = type(pipe).__name__, pipe.components.get(BESIDE)
         self.call = record(pipe, network, arguments(probes[:1]), evaluate=True)
@@ -144,8 +143,8 @@ class Replay:
     def _sign(self) -> float:
         """+1 or -1: what the pipeline makes of the network's output, its variance channels left out."""
         output, used = self.call.output, self.call.used
-        if output is not None and used is not None and output.shape[1] in (used.shape[1], 2 * used.shape[1]):
-            output = output[:, : used.shape[1]]
+        if output is not None and used is not None:
+            output, used = output[:, : self.shape[0]], used[:, : self.shape[0]]
             for sign in (1.0, -1.0):
                 if used.shape[1:] == self.shape and torch.equal(output * sign, used):
                     return sign

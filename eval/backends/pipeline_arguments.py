@@ -1,0 +1,82 @@
+"""The keyword arguments that a pipeline of diffusers is called with, from the settings of its backend."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from .source_image import read_image
+
+if TYPE_CHECKING:
+    from .diffusers_pipeline import Diffusers
+
+PROBE_STEPS = 4
+PROBES = ("a cat", "a small red bird that sits on a branch", "two ships at night")
+CLASSES = ("0", "1", "2")
+
+
+class PipelineArguments:
+    """Prompts to keyword arguments; a pipeline that makes classes is given their numbers."""
+
+    def __init__(self, pipe: Any, network: nn.Module, settings: Diffusers) -> None:
+        self.pipe, self.network, self.settings = pipe, network, settings
+        self.parameters = inspect.signature(pipe.__call__).parameters
+        self.by_class = "class_labels" in self.parameters
+        self.probes = CLASSES if self.by_class else PROBES
+
+    def __call__(self, prompts: Sequence[str], guided: bool = False) -> dict[str, Any]:
+        """Those that the pipeline knows, for these prompts."""
+        config: Any = self.network.config
+        distilled = config.get("guidance_embeds") or config.get("time_cond_proj_dim")
+        wanted = {
+            "prompt": list(prompts),
+            "batch_size": len(prompts),
+            "height": self.settings.height,
+            "width": self.settings.width,
+            "num_inference_steps": PROBE_STEPS,
+            "guidance_scale": self.settings.distilled_guidance if distilled else 2.0 if guided else 1.0,
+            "generator": [torch.Generator().manual_seed(0) for _ in prompts],  # so that rows are alike in noise
+            "output_type": "latent",
+            "use_resolution_binning": False,
+            **self._pictures(prompts),
+        }
+        if self.by_class:
+            wanted["class_labels"] = [self._label(prompt) for prompt in prompts]
+        return {name: value for name, value in wanted.items() if name in self.parameters and value is not None}
+
+    def _pictures(self, prompts: Sequence[str]) -> dict[str, Any]:
+        """Arguments for the images that the settings name."""
+        settings, found = self.settings, dict[str, Any]()
+        if settings.image:
+            found["image"] = [read_image(settings.image)] * len(prompts)
+            found["strength"] = 1.0
+        if settings.mask:
+            found["mask_image"] = [read_image(settings.mask)] * len(prompts)
+        if settings.control_image:
+            found["control_image" if "control_image" in self.parameters else "image"] = read_image(
+                settings.control_image
+            )
+            found["controlnet_conditioning_scale"] = settings.control_scale
+        if settings.ip_image:
+            found["ip_adapter_image"] = read_image(settings.ip_image)
+        return found
+
+    def _label(self, prompt: str) -> int:
+        """The number of a class, given as such or by a name that the pipeline knows; "" is no class."""
+        config: Any = self.network.config
+        count: int = config.num_embeds_ada_norm
+        if not prompt:
+            return count
+        names = getattr(self.pipe, "labels", None) or {}
+        if prompt.strip().isdecimal() and int(prompt) < count:
+            return int(prompt)
+        if prompt in names:
+            return names[prompt]
+        raise ValueError(
+            f"{type(self.pipe).__name__} makes classes: prompt {prompt!r} must be one of 0 ... {count - 1}"
+            + (" or the name of one" if names else "")
+        )
