@@ -10,16 +10,18 @@ from .store import Store
 
 
 def publish(plan: Plan, folder: Path) -> Path:
-    """Write tables (results, comparisons), samples.png and report.html into the run's folder; returns the page."""
+    """Write the tables, samples.png and report.html into the folder of a run; returns the page."""
+    from ..reports.atomic import replace
     from ..reports.comparisons import Judge
     from ..reports.contact_sheet import write_contact_sheet
     from ..reports.export import write_comparisons, write_results
     from ..reports.page import write_report
 
     store = Store(folder)
-    (frame, comparisons), shown = evaluate(plan, store), previews(plan, store)
+    (frame, comparisons, images), shown = evaluate(plan, store), previews(plan, store)
     write_results(folder, frame)
     write_comparisons(folder, comparisons)
+    replace(folder / "images.parquet", lambda part: images.to_parquet(part, index=False))
     write_contact_sheet(folder, frame, shown)
     count = max((len(images) for images in shown.values()), default=0)
     prompts = [plan.prompts[i % len(plan.prompts)] for i in range(count)]

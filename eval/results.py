@@ -21,6 +21,7 @@ from .cells import Cell, Planned
 from .comparable import Measurement
 from .comparisons import Costs, Look, compared, families, look, standing
 from .images import PREVIEW, PREVIEWS
+from .per_image import per_image
 from .protocols import Value
 from .provenance import versions
 from .runner import Plan
@@ -33,10 +34,11 @@ Z95 = 1.959963984540054  # normal quantile of a two-sided 95 % interval
 
 
 class Evaluation(NamedTuple):
-    """The two frames of a run. See ``reports.results`` and ``reports.comparisons``."""
+    """The frames of a run. See ``reports.results``, ``reports.comparisons`` and ``per_image``."""
 
     results: pd.DataFrame
     comparisons: pd.DataFrame
+    images: pd.DataFrame
 
 
 def results(plan: Plan, store: Store) -> pd.DataFrame:
@@ -64,7 +66,8 @@ def evaluate(plan: Plan, store: Store) -> Evaluation:
             standings |= {(cell, metric): columns for cell, columns in found.items()}
     frame = pd.DataFrame([{**row, **standings.get((row["cell"], row.get("metric")), {})} for row in rows])
     comparisons = pd.concat(pairs, ignore_index=True) if pairs else pd.DataFrame(columns=list(COMPARED))
-    return Evaluation(frame.reindex(columns=[*COLUMNS, *STANDING]), comparisons)
+    frame = frame.reindex(columns=[*COLUMNS, *STANDING])
+    return Evaluation(frame, comparisons, per_image(measurements, plan.prompts))
 
 
 def _looks(plan: Plan, store: Store, family: list[Measurement], metrics: dict[str, Any]) -> list[Look]:

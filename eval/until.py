@@ -50,7 +50,7 @@ def undecided(plan: Plan, store: Store) -> Iterator[tuple[int, list[Planned]]]:
 
 def _open(plan: Plan, store: Store, metric: str) -> set[str]:
     """Cells of groups in which two or more different ones are unbeaten."""
-    results, comparisons = evaluate(plan, store)
+    results, comparisons, _ = evaluate(plan, store)
     judge, rows, found = Judge(comparisons), measured(conform(results), metric), set()
     for _, group in rows.groupby(GROUP, sort=False, dropna=False):
         left = unbeaten(group, bool(group["higher_is_better"].iloc[0]), judge)

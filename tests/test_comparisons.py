@@ -51,7 +51,7 @@ def run(tmp_path_factory):
 
 def test_the_comparisons_of_a_run_are_paired_and_complete(run):
     plan, store = load_plan(run), Store(run)
-    results, comparisons = evaluate(plan, store)
+    results, comparisons, _ = evaluate(plan, store)
     cells = [planned.cell for planned in plan.cells]
     assert comparisons.groupby("metric").size().to_dict() == {"luminance": 6, "fd": 6}
     luma = {c.key: np.concatenate([o["luma/rec601"][:, 0] for o in store.observations(c, 30)]) for c in cells}
@@ -141,7 +141,7 @@ def test_only_numbers_of_the_same_metric_and_images_compare(changes, card, n, re
 
 def test_the_report_tells_apart_what_only_pairing_can(run):
     plan, store = load_plan(run), Store(run)
-    results, comparisons = evaluate(plan, store)
+    results, comparisons, _ = evaluate(plan, store)
     results = reports.results.conform(results)
     rows = results[results["metric"] == "fd"].sort_values("value")
     a, b = rows.iloc[0], rows.iloc[1]
@@ -161,7 +161,7 @@ def test_the_report_tells_apart_what_only_pairing_can(run):
 
 def test_files_of_comparisons_come_back_and_damaged_ones_are_named(run, tmp_path):
     publish(load_plan(run), run)
-    _, comparisons = evaluate(load_plan(run), Store(run))
+    _, comparisons, _ = evaluate(load_plan(run), Store(run))
     back = reports.read_comparisons(run)
     pd.testing.assert_frame_equal(back, conform_comparisons(comparisons), check_exact=True)
     results = reports.read_results(run / "results.csv")
@@ -286,7 +286,7 @@ def test_only_cells_that_may_be_best_get_more_images_until_they_separate(tmp_pat
     assert [images for images, _ in seen] == [64, 100][: len(seen)]
     assert all(later <= earlier for (_, earlier), (_, later) in pairwise(seen))
     assert seen[0][1] < {planned.cell.key for planned in runner.plan.cells}
-    results, comparisons = evaluate(load_plan(tmp_path), Store(tmp_path))
+    results, comparisons, _ = evaluate(load_plan(tmp_path), Store(tmp_path))
     assert (results["images"] == 32).all()  # values stay comparable
     assert comparisons["images"].max() == seen[-1][0]
     again = Runner(Sweep(**{**FIELDS, **fields}), tmp_path)

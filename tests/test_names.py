@@ -112,7 +112,10 @@ def test_scheduler_calls_come_to_sampler_spacing_and_schedule(name, sampler, spa
         ("EulerScheduler()", "unknown scheduler 'EulerScheduler'; did you mean"),
         ("EulerDiscreteScheduler('trailing')", "write settings by name"),
         ("EulerDiscreteScheduler(timestep_spacig='trailing')", "has no setting 'timestep_spacig'; did you mean 'time"),
-        ("EulerDiscreteScheduler(timestep_spacing='trail')", "timestep_spacing = 'trail': must be one of 'trailing', 'leading', 'linspace'"),
+        (
+            "EulerDiscreteScheduler(timestep_spacing='trail')",
+            "timestep_spacing = 'trail': must be one of 'trailing', 'leading', 'linspace'",
+        ),
         ("EulerDiscreteScheduler(interpolation_type='log_linear')", "never converges"),
         ("EulerDiscreteScheduler(final_sigmas_type='sigma_min')", "spacings end clean"),
         ("DPMSolverMultistepScheduler(algorithm_type='dpmsolver')", "algorithm_type = 'dpmsolver' has no counterpart"),

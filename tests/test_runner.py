@@ -161,6 +161,21 @@ def test_the_published_tables_and_page_hold_the_numbers(tmp_path):
     assert row.value.item() == pytest.approx(np.concatenate(arrays).mean(), rel=1e-6)
 
 
+def test_every_image_has_a_row_whose_mean_is_the_cells_number(tmp_path):
+    runner, _ = run(tmp_path)
+    publish(runner.plan, tmp_path)
+    images, table = pd.read_parquet(tmp_path / "images.parquet"), pd.read_parquet(tmp_path / "results.parquet")
+    assert len(images) == 8 * 12
+    assert (images.seed == images["index"]).all()
+    assert images[images["index"] == 3].prompt.unique().tolist() == ["a dog"]
+    means = images.groupby("cell")[["luminance", "contrast"]].mean().stack()
+    expected = table.set_index(["cell", "metric"]).value
+    np.testing.assert_allclose(means[expected.index], expected, rtol=1e-6)
+    cell = runner.plan.cells[0].cell
+    arrays = [o["luma/rec601"][:, 0] for o in Store(tmp_path).observations(cell, 12)]
+    np.testing.assert_allclose(images[images.cell == cell.key].luminance, np.concatenate(arrays), rtol=1e-5)
+
+
 def command(folder, sweep_file):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     arguments = [sys.executable, "-m", "sigmabench", "sweep", str(sweep_file), "--out", str(folder)]

@@ -128,6 +128,6 @@ def test_a_reference_belongs_to_the_model_the_guidance_and_the_noise_not_to_the_
 
 def test_paired_errors_separate_solvers_with_a_few_images(tmp_path):
     runner, _ = run(tmp_path, samplers=["dpmpp_2m", "euler"], images=12)
-    _, comparisons = evaluate(runner.plan, Store(tmp_path))
+    _, comparisons, _ = evaluate(runner.plan, Store(tmp_path))
     (row,) = comparisons.to_dict("records")
     assert row["low"] * row["high"] > 0
