@@ -93,26 +93,41 @@ def near(a, b):
     torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
-def lora_file(folder, scale=1.0):
-    """A LoRA of rank 2 of two layers, as diffusers and kohya's descendants write it, and what it adds to W."""
+def lora_file(folder, kohya=False):
+    """A LoRA of rank 2, of alpha 1 in the format of kohya and else 2, and what it adds to the weights of each layer."""
     torch.manual_seed(3)
-    where, added, tensors = "down_blocks.0.attentions.0.transformer_blocks.0.attn1", {}, {}
-    for layer, width in (("to_q", 8), ("to_v", 8)):
-        down, up = torch.randn(2, width), torch.randn(width, 2)
-        tensors[f"unet.{where}.{layer}.lora_A.weight"], tensors[f"unet.{where}.{layer}.lora_B.weight"] = down, up
-        added[f"{where}.{layer}.weight"] = up @ down
+    attention = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
+    layers = {f"unet.{attention}.to_q": (8, 8), f"unet.{attention}.to_v": (8, 8)}
+    layers["text_encoder.text_model.encoder.layers.0.self_attn.out_proj"] = (16, 16)
+    added, tensors = {}, {}
+    for layer, (rows, columns) in layers.items():
+        down, up = torch.randn(2, columns), torch.randn(rows, 2) / 4
+        added[layer] = up @ down
+        if kohya:
+            name = "lora_" + layer.replace("text_encoder", "te").replace(".", "_")
+            tensors |= {
+                f"{name}.lora_down.weight": down,
+                f"{name}.lora_up.weight": up,
+                f"{name}.alpha": torch.tensor(1.0),
+            }
+            added[layer] = added[layer] / 2
+        else:
+            tensors |= {f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up}
     save_file(tensors, folder / "lora.safetensors")
     return str(folder / "lora.safetensors"), added
 
 
+@pytest.mark.parametrize("kohya", [False, True])
 @pytest.mark.parametrize("scale", [0.0, 0.7])
-def test_a_lora_is_added_to_the_weights(folder, scale):
+def test_a_lora_is_added_to_the_weights(folder, scale, kohya):
     pytest.importorskip("peft")
-    file, added = lora_file(folder)
+    file, added = lora_file(folder, kohya)
     model = Diffusers(str(folder / "stable_diffusion"), lora=file, lora_scale=scale).load()
     pipe = stock(folder)
-    for name, delta in added.items():
-        pipe.unet.get_parameter(name).data += scale * delta
+    for layer, delta in added.items():
+        component, _, name = layer.partition(".")
+        prefix = "" if component == "unet" or hasattr(pipe.text_encoder, "text_model") else "text_model."
+        getattr(pipe, component).get_submodule(name.removeprefix(prefix)).weight.data += scale * delta
     near(ours(model, "cfg(5)"), images(pipe, model, 5.0))
 
 
