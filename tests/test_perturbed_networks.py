@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from sigmabench.eval.backends.attention import entmax, gaussian_blur
 from sigmabench.eval.backends.changed import perturbed
 from sigmabench.eval.backends.layers import deepest_down, layers_of, middle
+from sigmabench.eval.backends.recording import filled, leaves
 from sigmabench.eval.protocols import AGAINST
 from sigmabench.samplers import Level
 from sigmabench.samplers.perturbation import (
@@ -102,12 +103,13 @@ class Bare:
 
     id, schedule, prediction = "bare", None, "x0"
 
-    def __init__(self, network, shape):
+    def __init__(self, network, shape, arguments):
         self.network, self.shape, self.encode, self.decode = network, shape, None, None
+        self.arguments = arguments
 
     def denoise(self, x, levels, condition):
         times = torch.tensor([1000 * level.sigma for level in levels])
-        return self.network(x, timestep=times, return_dict=False, **condition)[0]
+        return self.network(x, timestep=times, return_dict=False, **filled(self.arguments, condition))[0]
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -121,32 +123,34 @@ def made(name):
     network = MAKERS[name]().eval().requires_grad_(False)
     for parameter in network.parameters():
         parameter.mul_(1.5)
-    model = Bare(network, (16, 16) if name in ("flux", "chroma") else (4, 8, 8))
     rows, generator = len(LEVELS), torch.Generator().manual_seed(4)
     draw = lambda *shape: torch.randn(rows, *shape, generator=generator)  # noqa: E731
-    condition = {"encoder_hidden_states": draw(TEXT, 16)}
+    arguments = {"encoder_hidden_states": draw(TEXT, 16)}
     if name in ("sd3", "sd35", "flux"):
-        condition["pooled_projections"] = draw(16)
+        arguments["pooled_projections"] = draw(16)
     if name == "sdxl":
-        condition["added_cond_kwargs"] = {"text_embeds": draw(16), "time_ids": draw(6)}
+        arguments["added_cond_kwargs"] = {"text_embeds": draw(16), "time_ids": draw(6)}
     if name == "pixart":
-        condition["added_cond_kwargs"] = {"resolution": None, "aspect_ratio": None}
+        arguments["added_cond_kwargs"] = {"resolution": None, "aspect_ratio": None}
     if name in ("flux", "chroma"):
         ids = torch.cartesian_prod(torch.zeros(1), torch.arange(4.0), torch.arange(4.0))
-        condition |= {"img_ids": ids, "txt_ids": torch.zeros(TEXT, 3)}
+        arguments |= {"img_ids": ids, "txt_ids": torch.zeros(TEXT, 3)}
+    model = Bare(network, (16, 16) if name in ("flux", "chroma") else (4, 8, 8), arguments)
+    condition = {name: value for name, value in leaves(arguments).items() if of_images(value)}
     return model, draw(*model.shape), condition
 
 
-def rows(tree, i):
-    if isinstance(tree, dict):
-        return {k: rows(v, i) for k, v in tree.items()}
-    return tree[i : i + 1] if isinstance(tree, torch.Tensor) and len(tree) == len(LEVELS) and tree.ndim > 1 else tree
+def of_images(value):
+    """Whether an argument has a row for each image."""
+    return isinstance(value, torch.Tensor) and value.ndim > 1 and len(value) == len(LEVELS)
 
 
-def twice(tree):
-    if isinstance(tree, dict):
-        return {k: twice(v) for k, v in tree.items()}
-    return torch.cat([tree, tree]) if isinstance(tree, torch.Tensor) else tree
+def rows(condition, i):
+    return {name: value[i : i + 1] for name, value in condition.items()}
+
+
+def twice(condition):
+    return {name: torch.cat([value, value]) for name, value in condition.items()}
 
 
 def answer(case, change):
@@ -198,7 +202,7 @@ def test_networks_without_known_blocks_are_refused_by_name():
     stages = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
     network = UNet2DModel(sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1, **stages)
     with pytest.raises(ValueError, match="UNet2DModel has no transformer blocks, which cannot be changed"):
-        perturbed(Bare(network, (3, 8, 8)), IdentityAttention())
+        perturbed(Bare(network, (3, 8, 8), {}), IdentityAttention())
 
 
 @pytest.mark.parametrize(
@@ -239,11 +243,18 @@ def test_the_network_is_restored_after_a_failure_and_with_what_others_had_put_th
     own = block.forward
     block.forward = lambda *args, **kwargs: own(*args, **kwargs)
     mine = block.forward
+
+    def fail(*_):
+        assert "forward" in block.__dict__
+        raise RuntimeError("on the way out")
+
+    hook = model.network.register_forward_hook(fail)
     try:
-        with pytest.raises(TypeError):
-            perturbed(model, change).denoise(x, LEVELS, {**condition, "no_such_argument": 1})
+        with pytest.raises(RuntimeError, match="on the way out"):
+            perturbed(model, change).denoise(x, LEVELS, condition)
         assert block.forward is mine
     finally:
+        hook.remove()
         del block.forward
     assert not any("forward" in module.__dict__ for module in model.network.modules())
 
@@ -493,6 +504,7 @@ def test_a_class_conditional_transformer_is_changed_as_well():
         sample_size=8, num_layers=3, patch_size=2, attention_head_dim=8, num_attention_heads=2, in_channels=4,
         out_channels=4, num_embeds_ada_norm=1000,
     ).eval()  # fmt: skip
-    case = Bare(network, (4, 8, 8)), torch.randn(3, 4, 8, 8), {"class_labels": torch.tensor([1, 2, 3])}
+    labels = {"class_labels": torch.tensor([1, 2, 3])}
+    case = Bare(network, (4, 8, 8), labels), torch.randn(3, 4, 8, 8), labels
     assert names(case[0]) == ["0", "1", "2"]
     assert not torch.allclose(answer(case, IdentityAttention()), plain(case))
