@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from word_states import WordStates
 
 from sigmabench.eval.backends.embedded import Embedded
 from sigmabench.eval.backends.embedded_model import EmbeddedModel
@@ -14,19 +15,6 @@ from sigmabench.samplers.spacings import Trailing
 
 diffusers = pytest.importorskip("diffusers")
 torch.set_num_threads(1)
-
-
-class WordStates:
-    """In place of the text tower: a fixed random vector for every word."""
-
-    hash = "00c0ffee"
-
-    def encode_tokens(self, prompts):
-        states = torch.zeros(len(prompts), 16, 32)
-        for i, prompt in enumerate(prompts):
-            for j, word in enumerate(prompt.split()):
-                states[i, j] = torch.randn(32, generator=torch.Generator().manual_seed(sum(map(ord, word))))
-        return states
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionSAGPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor2_0
 from safetensors.torch import load_file, save_file
+from word_states import WordStates
 
 from sigmabench.eval.backends.changed import perturbed
 from sigmabench.eval.backends.embedded import Embedded
@@ -35,19 +36,6 @@ from sigmabench.samplers.spacings import Trailing
 PROMPTS = ["a cat", "a dark dog", "a ship"]
 NAMES = tuple(catalogue("guidance"))
 each = pytest.mark.parametrize("name", NAMES)
-
-
-class WordStates:
-    """In place of the text tower: a fixed random vector for every word."""
-
-    hash = "00c0ffee"
-
-    def encode_tokens(self, prompts):
-        states = torch.zeros(len(prompts), 16, 32)
-        for i, prompt in enumerate(prompts):
-            for j, word in enumerate(prompt.split()):
-                states[i, j] = torch.randn(32, generator=torch.Generator().manual_seed(sum(map(ord, word))))
-        return states
 
 
 @pytest.fixture(scope="module")
