@@ -1,4 +1,5 @@
-"""``sigmabench docs``: a page for every kind of plugin, from docstrings, settings and measured orders.
+"""``sigmabench docs``: a page for every kind of plugin, from docstrings, settings and measured orders, and one of those
+that are not built.
 
 A paragraph of a docstring that does not end with a period is a formula and is set as one; the rest is prose, in which
 papers become links.
@@ -21,6 +22,7 @@ from ..plugins.hookspecs import KINDS
 from ..plugins.registry import Entry, catalogue, describe
 from ..reports.atomic import replace
 from ..samplers.settings import legal_values
+from .not_built import NOT_BUILT
 
 ROOT = Path(__file__).resolve().parent.parent
 ORDERS = ROOT / "reports" / "orders" / "orders.csv"
@@ -59,7 +61,7 @@ def pages(plugins: Iterable[str] | None = None) -> dict[str, str]:
     }
     orders = pd.read_csv(ORDERS, keep_default_na=False, na_values=[""]) if ORDERS.exists() else pd.DataFrame()
     found = {f"{kind}.md": _page(kind, entries[kind], orders) for kind in KINDS}
-    return {"README.md": _index(entries), **found}
+    return {"README.md": _index(entries), **found, "not_built.md": _not_built()}
 
 
 def _index(entries: dict[str, list[Entry]]) -> str:
@@ -68,11 +70,28 @@ def _index(entries: dict[str, list[Entry]]) -> str:
         "",
         "Written by `sigmabench docs`, from the code and [measured orders](../orders/README.md).",
     ]
-    lines += ["To write your own, see [Adding a plugin](../../plugins/README.md).", ""]
+    lines += [
+        "To write your own, see [Adding a plugin](../../plugins/README.md); what is missing is in",
+        "[Not built, and why](not_built.md).",
+        "",
+    ]
     for kind, title in PAGES.items():
         names = ", ".join(f"[{entry.name}]({kind}.md#{entry.name})" for entry in entries[kind])
         lines += [f"## [{title}]({kind}.md) ({len(entries[kind])})", "", names, ""]
     return "\n".join(lines)
+
+
+def _not_built() -> str:
+    lines = [
+        "# Not built, and why",
+        "",
+        "Written by `sigmabench docs`; [what is built](README.md). Each can be [added](../../plugins/README.md).",
+        "",
+    ]
+    for kind, title in PAGES.items():
+        rows = [[f"`{row.name}`", _prose(row.source), _prose(row.reason)] for row in NOT_BUILT if row.kind == kind]
+        lines += [f"## {title}", "", _table(["name", "source", "why not"], rows), ""] if rows else []
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _page(kind: str, entries: Sequence[Entry], orders: pd.DataFrame) -> str:

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 import sigmabench
-from sigmabench.eval.catalogue_pages import pages
+from sigmabench.eval.catalogue_pages import PAGES, pages
+from sigmabench.eval.not_built import NOT_BUILT
+from sigmabench.plugins.door import NAME, REFERENCE
 from sigmabench.plugins.hookspecs import KINDS
 from sigmabench.plugins.registry import catalogue
 
@@ -56,3 +58,14 @@ def test_measured_orders_are_those_of_the_report():
     orders = pd.read_csv(FOLDER.parent / "orders" / "orders.csv").set_index(["name", "process"])
     order = orders.loc[("heun", "VP"), "order"]
     assert f"| `heun` | 2 | {order:.2f} | 2 |" in FRESH["sampler.md"]
+
+
+def test_what_is_not_built_is_not_registered_and_has_its_source_and_reason():
+    assert len({(row.kind, row.name) for row in NOT_BUILT}) == len(NOT_BUILT)
+    for row in NOT_BUILT:
+        registered = {name for entry in catalogue(row.kind).values() for name in (entry.name, *entry.aliases)}
+        assert row.name not in registered
+        assert NAME.fullmatch(row.name)
+        assert REFERENCE.search(row.source)
+        assert row.reason.endswith(".")
+        assert f"| `{row.name}` |" in FRESH["not_built.md"].split(f"\n## {PAGES[row.kind]}\n")[1].split("\n## ")[0]
