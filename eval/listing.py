@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import re
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ..plugins.door import REFERENCE
-from ..plugins.hookspecs import KINDS
-from ..plugins.names import Resolved, known_names
-from ..plugins.registry import Entry, catalogue
-from ..samplers.settings import legal_values
+from .catalogue_data import catalogue_data
 from .errors import UsageError
 
 NAMES = "names"
@@ -26,61 +20,33 @@ def show(kind: str | None, *, as_json: bool = False) -> None:
     Raises:
         UsageError: for an unknown kind, listing the known ones.
     """
-    if kind == NAMES:
-        _show_names(as_json=as_json)
-        return
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}, or {NAMES}")
-    found = {k: [describe_entry(entry) for entry in catalogue(k).values()] for k in ([kind] if kind else KINDS)}
+    rows = catalogue_data()
+    kinds = [known for known in rows if known != NAMES]
+    if kind is not None and kind not in rows:
+        raise UsageError(f"unknown kind {kind!r}; kinds: {', '.join(kinds)}, or {NAMES}")
+    found = {k: rows[k] for k in ([kind] if kind else kinds)}
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(found[NAMES] if kind == NAMES else found, indent=1))
         return
-    for k, rows in found.items():
-        Console().print(_table(k, rows))
+    for k, listed in found.items():
+        for table in _names(listed) if k == NAMES else [_table(k, listed)]:
+            Console().print(table)
 
 
-def _show_names(*, as_json: bool) -> None:
-    known = list(known_names())
-    if as_json:
-        rows = [
-            {"host": k.host, "reason": k.reason, **dataclasses.asdict(k.resolved or _nothing(k.name))} for k in known
-        ]
-        print(json.dumps(rows, indent=1))
-        return
-    for host in dict.fromkeys(k.host for k in known):
+def _names(rows: list[dict[str, Any]]) -> list[Table]:
+    """A table for each program."""
+    tables = []
+    for host in dict.fromkeys(row["host"] for row in rows):
         table = Table(
             "name", "sampler", "spacing", "schedule", "remarks", title=host, title_justify="left", expand=True
         )
-        for k in known:
-            if k.host == host:
-                found = k.resolved or _nothing(k.name)
-                table.add_row(k.name, found.sampler, found.spacing, found.schedule, found.note or k.reason)
-        Console().print(table)
-
-
-def _nothing(name: str) -> Resolved:
-    return Resolved(name, sampler="", spacing="")
-
-
-def describe_entry(entry: Entry) -> dict[str, Any]:
-    """What is known of a plugin without running it."""
-    cls = entry.cls
-    reference = re.search(rf"(?:{REFERENCE.pattern})\S*", cls.__doc__ or "")
-    row: dict[str, Any] = {
-        "name": entry.name,
-        "settings": {
-            f.name: {"default": _default(f), "legal": legal_values(f), "help": f.metadata.get("help", "")}
-            for f in dataclasses.fields(cls)
-        },
-        "summary": entry.summary,
-        "reference": reference[0].rstrip(".,;)") if reference else "",
-        "aliases": list(entry.aliases),
-        "plugin": f"{entry.plugin} {entry.version}".strip(),
-    }
-    if entry.kind == "sampler":
-        default = cls()  # the order and the cost of some methods depend on their settings
-        row |= {"order": default.order, "evaluations": default.evaluations, "stochastic": default.stochastic}
-    return row
+        for row in rows:
+            if row["host"] == host:
+                table.add_row(
+                    row["name"], row["sampler"], row["spacing"], row["schedule"], row["note"] or row["reason"]
+                )
+        tables.append(table)
+    return tables
 
 
 def _table(kind: str, rows: list[dict[str, Any]]) -> Table:
@@ -100,8 +66,3 @@ def _table(kind: str, rows: list[dict[str, Any]]) -> Table:
         also = f"Also: {', '.join(row['aliases'])}." if row["aliases"] else ""
         table.add_row(row["name"], settings, *cost, f"{row['summary']} {also}".strip(), row["reference"])
     return table
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    value = field.default
-    return value if isinstance(value, (int, float, str, bool, type(None))) else repr(value)

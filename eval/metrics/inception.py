@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cache import cache_folder
+from ..cache import cache_folder
 from .observations import check_pixels
 from .precision import full_precision
 

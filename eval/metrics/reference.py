@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .cache import cache_folder
+from ..cache import cache_folder
 from .folder import folder_statistics
 from .gaussian import root
 from .towers import EMBEDDED

@@ -1,0 +1,50 @@
+"""Commands that read a run's folder: ``report``, ``compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .groups import READ, examples
+from .options import Folder, names
+
+group = typer.Typer()
+
+
+@group.command(rich_help_panel=READ, epilog=examples("sigmabench report runs/first"))
+def report(folder: Folder) -> None:
+    """Write the tables and the page of a run again.
+
+    All numbers are computed from what the run has stored; no model is needed.
+    """
+    from ..publish import publish
+    from ..runner import load_plan
+
+    typer.echo(f"Report: {publish(load_plan(folder), folder)}")
+
+
+@group.command(
+    rich_help_panel=READ,
+    epilog=examples(
+        "sigmabench compare 'dpmpp_2m steps=10' 'euler steps=10' runs/first --metric fd",
+        "sigmabench compare runs/first runs/second",
+    ),
+)
+def compare(
+    a: Annotated[str, typer.Argument(help="Words such as 'dpmpp_2m steps=10', digits of a key, or a run's folder.")],
+    b: Annotated[str, typer.Argument(help="Likewise; 'other/folder:words' is a cell of another run.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the run.")] = Path("runs/sweep"),
+    metric: Annotated[
+        list[str] | None, typer.Option(help="By default the run's quality metric.", autocompletion=names("metric"))
+    ] = None,
+) -> None:
+    """Say in a sentence whether two cells differ, image by image.
+
+    Of two folders, the cells that both have are compared.
+    """
+    from ..compare import compare as sentences
+
+    for sentence in sentences(a, b, folder, metric or []):
+        typer.echo(sentence)

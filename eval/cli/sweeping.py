@@ -1,0 +1,74 @@
+"""What every command that sweeps does: make the images with a progress bar, publish, and say how it ended."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ...plugins.names import resolve
+from ..making import Outcome
+from ..progress import bar
+from ..publish import publish
+from ..runner import Plan, Runner
+from ..store import Store
+from ..sweep import Sweep
+from ..until import deciding_metric, undecided
+from ..workers import launcher, run_with
+
+
+def run_sweep(checked: Sweep, out: Path, workers: str = "", *, as_json: bool = False) -> None:
+    """Run it and exit with 0, with 1 if cells failed, or with 130 if it was interrupted."""
+    started = launcher(workers) if workers else None
+    for pair in map(resolve, checked.pairs):
+        on = f" on {pair.schedule}" if pair.schedule else ""
+        typer.echo(f"{pair.name}: {pair.sampler}, {pair.spacing}{on}. {pair.note}".rstrip(), err=as_json)
+    runner = Runner(checked, out)
+    if checked.until:
+        deciding_metric(runner.plan)
+    try:
+        outcome = _make(runner, partial(run_with, started, runner) if started else runner.extend)
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted. What was finished is kept; `sigmabench resume {out}` goes on from there.", err=True)
+        raise typer.Exit(130) from None
+    page = publish(runner.plan, out)
+    if as_json:
+        typer.echo(json.dumps(_summary(runner.plan, outcome, out, page), indent=1))
+    else:
+        _say(runner.plan, outcome, page)
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+def _make(runner: Runner, make: Any) -> Outcome:
+    """All images, then more for the cells that may be the best, if the sweep asks for it."""
+    plan, store = runner.plan, Store(runner.folder)
+    with bar(runner.sweep.images * len(plan.runnable)) as progress:
+        outcome = make(plan.runnable, runner.sweep.images, progress)
+    for images, cells in undecided(plan, store):
+        typer.echo(f"{len(cells)} cells may be the best: on to {images} images each", err=True)
+        with bar(images * len(cells)) as progress:
+            more = make(cells, images, progress)
+        outcome.made, outcome.failed = outcome.made + more.made, {**outcome.failed, **more.failed}
+    return outcome
+
+
+def _say(plan: Plan, outcome: Outcome, page: Path) -> None:
+    refused = len(plan.cells) - len(plan.runnable)
+    typer.echo(f"Report: {page}")
+    typer.echo(
+        f"{outcome.made} images made, {outcome.kept} were there; "
+        f"{len(outcome.failed)} cells failed, {refused} refused (see the report)"
+    )
+    for key, reason in outcome.failed.items():
+        typer.echo(f"failed {key}: {reason}", err=True)
+
+
+def _summary(plan: Plan, outcome: Outcome, folder: Path, page: Path) -> dict[str, Any]:
+    """The end of a sweep for scripts."""
+    return {
+        "folder": str(folder), "report": str(page), "made": outcome.made, "kept": outcome.kept,
+        "cells": len(plan.cells), "refused": len(plan.cells) - len(plan.runnable), "failed": outcome.failed,
+    }  # fmt: skip
