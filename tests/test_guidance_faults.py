@@ -13,9 +13,9 @@ from diffusers.guiders import (
 from diffusers.hooks import LayerSkipConfig, apply_layer_skip
 from diffusers.hooks.smoothed_energy_guidance_utils import _gaussian_blur_2d
 
-from sigmabench.eval.backends.attention import gaussian_blur
 from sigmabench.eval.backends.changed import perturbed
 from sigmabench.samplers import Level
+from sigmabench.samplers.attention import gaussian_blur
 from sigmabench.samplers.guidance import CFG, FDG, PAG, SAG, SEG, SLG, Autoguidance, Interval
 from sigmabench.samplers.level import PURE_NOISE
 from sigmabench.samplers.perturbation import (

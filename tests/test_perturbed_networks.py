@@ -22,12 +22,13 @@ from diffusers.models.attention_processor import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigmabench.eval.backends.attention import entmax, gaussian_blur
 from sigmabench.eval.backends.changed import perturbed
-from sigmabench.eval.backends.layers import deepest_down, layers_of, middle
+from sigmabench.eval.backends.layers import layers_of
 from sigmabench.eval.backends.recording import filled, leaves
 from sigmabench.eval.protocols import AGAINST
 from sigmabench.samplers import Level
+from sigmabench.samplers.attention import entmax, gaussian_blur
+from sigmabench.samplers.layer_names import deepest_down, middle
 from sigmabench.samplers.perturbation import (
     BlurredQueries,
     IdentityAttention,
@@ -184,12 +185,10 @@ def test_layers_have_the_names_that_users_of_each_architecture_know():
 
 
 def test_defaults_are_the_narrowest_part_of_a_unet_and_a_third_of_the_way_through_a_transformer():
-    chosen = lambda name, pick: [layer.name for layer in pick(layers_of(made(name)[0].network))]  # noqa: E731
-    assert chosen("sdxl", middle) == ["mid.0.0", "mid.0.1"]
-    assert chosen("sdxl", deepest_down) == ["down.1.0.0", "down.1.0.1"]
-    assert chosen("sd3", middle) == ["1", "2"]
-    numbered = [layer._replace(name=str(i)) for i, layer in enumerate(layers_of(made("sd3")[0].network) * 4)]
-    assert [layer.name for layer in middle(numbered)] == ["7", "8", "9"]
+    assert middle(names(made("sdxl")[0])) == ["mid.0.0", "mid.0.1"]
+    assert deepest_down(names(made("sdxl")[0])) == ["down.1.0.0", "down.1.0.1"]
+    assert middle(names(made("sd3")[0])) == ["1", "2"]
+    assert middle([str(i) for i in range(24)]) == ["7", "8", "9"]
 
 
 @pytest.mark.parametrize("change", [IdentityAttention("mid.7"), SkippedLayers("none"), ShuffledTokens("m")], ids=str)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...plugins.replaced import with_attention
+from ...samplers import attention
 from ...samplers.level import Level
 from ...samplers.perturbation import NormalizedAttention
-from . import attention
 from .layers import IMAGE_ALONE, Layer
-from .replaced import with_attention
 
 STATES = "encoder_hidden_states"
 
@@ -38,19 +36,12 @@ def shuffled(layer: Layer, image: slice, levels: Sequence[Level]) -> Forward:
 
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         own = hidden_states[:, image]
-        orders = torch.stack([_order(layer.name, own.shape[1], level.ve_sigma) for level in levels])
+        orders = torch.stack([attention.order(layer.name, own.shape[1], level.ve_sigma) for level in levels])
         mixed = hidden_states.clone()
         mixed[:, image] = own.gather(1, orders.to(own.device)[..., None].expand_as(own))
         return usual(mixed, *args, **kwargs)
 
     return forward
-
-
-@lru_cache(maxsize=4096)
-def _order(name: str, tokens: int, ve_sigma: float) -> Tensor:
-    """Drawn for a layer and a noise level, so that an image is the same in any batch."""
-    seed = zlib.crc32(f"{name} {ve_sigma!r}".encode())
-    return torch.randperm(tokens, generator=torch.Generator().manual_seed(seed))
 
 
 def led_away(layer: Layer, against: Tensor, change: NormalizedAttention) -> Forward:

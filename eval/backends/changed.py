@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from ...plugins.replaced import forward_replaced, with_attention
+from ...samplers import attention
+from ...samplers.layer_names import chosen
 from ...samplers.level import Level
 from ...samplers.perturbation import (
     BlurredQueries,
@@ -27,10 +31,9 @@ from ...samplers.perturbation import (
     WeakModel,
 )
 from ..protocols import AGAINST, Condition, Model
-from . import attention, blocks
-from .layers import IMAGE_ALONE, IMAGE_FIRST, Layer, deepest_down, layers_of, middle, select
+from . import blocks
+from .layers import IMAGE_ALONE, IMAGE_FIRST, Layer, layers_of
 from .memory import Rows
-from .replaced import forward_replaced, with_attention
 from .weak import weak_model
 
 
@@ -42,7 +45,9 @@ def perturbed(model: Any, change: Change) -> Model:
     """
     if isinstance(change, WeakModel):
         return weak_model(model, change)
-    layers = _chosen(layers_of(model.network), change)
+    layers = layers_of(model.network)
+    names = chosen([layer.name for layer in layers], change)
+    layers = [layer for layer in layers if layer.name in names]
     _check(model, change, layers)
     return Changed(model, change, layers)
 
@@ -74,7 +79,7 @@ class Changed:
             x0 = self.model.denoise(x, levels, own)
         if not watched:
             return x0
-        maps = watched[0].unflatten(-1, self._grid(watched[0].shape[-1])).unsqueeze(1)
+        maps = watched[0].unflatten(-1, attention.grid(self.shape, watched[0].shape[-1])).unsqueeze(1)
         return torch.cat([x0, interpolate(maps, x0.shape[-2:]).to(x0)], 1)
 
     @contextmanager
@@ -111,7 +116,7 @@ class Changed:
         if isinstance(self.change, IdentityAttention):
             return attention.identity(image)
         if isinstance(self.change, BlurredQueries):
-            return attention.blurred(image, self.change.sigma, self._grid)
+            return attention.blurred(image, self.change.sigma, partial(attention.grid, self.shape))
         return attention.received(watched.append)
 
     def _image(self, layer: Layer, module: nn.Module) -> slice:
@@ -123,25 +128,6 @@ class Changed:
         patch = self.network.config.get("patch_size") or 1  # type: ignore[union-attr, operator]
         tokens = self.shape[0] if len(self.shape) == 2 else (self.shape[-2] // patch) * (self.shape[-1] // patch)
         return slice(0, tokens) if layer.sequence == IMAGE_FIRST else slice(-tokens, None)
-
-    def _grid(self, tokens: int) -> tuple[int, int]:
-        """Rows and columns of that many tokens: x, made smaller by a whole number."""
-        height, width = self.shape[-2:]
-        for factor in range(1, max(height, width) + 1):
-            rows, columns = -(-height // factor), -(-width // factor)
-            if rows * columns == tokens:
-                return rows, columns
-        raise ValueError(f"{tokens} tokens are no smaller grid of {height} x {width}")
-
-
-def _chosen(layers: list[Layer], change: NetworkChange) -> list[Layer]:
-    if isinstance(change, WatchedAttention):
-        return select(layers, change.layer)
-    if isinstance(change, (SparseCrossAttention, NormalizedAttention)):
-        return layers
-    if change.layers:
-        return select(layers, change.layers)
-    return deepest_down(layers) if isinstance(change, ShuffledTokens) else middle(layers)
 
 
 def _check(model: Any, change: NetworkChange, layers: list[Layer]) -> None:

@@ -67,36 +67,6 @@ def layers_of(network: nn.Module) -> list[Layer]:
     return known
 
 
-def select(layers: list[Layer], text: str) -> list[Layer]:
-    """Those that the names in ``text`` begin, in their order.
-
-    Raises:
-        ValueError: for a name that stands for none, with the names that there are.
-    """
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if not any(_stands_for(name, layer) for layer in layers):
-            raise ValueError(f"no layer {name!r}; there are {', '.join(layer.name for layer in layers)}")
-    return [layer for layer in layers if any(_stands_for(name, layer) for name in names)]
-
-
-def middle(layers: list[Layer]) -> list[Layer]:
-    """Where a U-Net is narrowest; the blocks from 7/24 to 9/24 of a transformer, which are 7, 8, 9 of SD3.5 medium."""
-    mid = [layer for layer in layers if layer.name.startswith("mid.")]
-    numbered = [layer for layer in layers if layer.name.isdigit()]
-    return mid or numbered[len(numbered) * 7 // 24 : len(numbered) * 9 // 24 + 1] or layers[-1:]
-
-
-def deepest_down(layers: list[Layer]) -> list[Layer]:
-    """The last stage of a U-Net's way down that has transformer blocks; elsewhere as ``middle``."""
-    stages = [layer.name.split(".")[:2] for layer in layers if layer.name.startswith("down.")]
-    return [layer for layer in layers if layer.name.split(".")[:2] == stages[-1]] if stages else middle(layers)
-
-
-def _stands_for(name: str, layer: Layer) -> bool:
-    return bool(name) and f"{layer.name}.".startswith(f"{name}.")
-
-
 def _unet(network: Any) -> Iterator[Layer]:
     stages = [(f"down.{i}", stage) for i, stage in enumerate(network.down_blocks)]
     stages += [("mid", network.mid_block)] if network.mid_block is not None else []

@@ -6,7 +6,9 @@ Queries, keys and values are (B, heads, tokens, features); a slice says which to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,7 +16,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.functional import scaled_dot_product_attention as dense
 
-from .replaced import Attention
+Attention = Callable[..., Tensor]
+"""With the arguments of ``scaled_dot_product_attention``, always by name."""
 
 
 def identity(image: slice) -> Attention:
@@ -113,6 +116,23 @@ def entmax(scores: Tensor, alpha: float) -> Tensor:
     size = (t <= finite).sum(-1, keepdim=True).clamp(min=1)
     p = (z - t.gather(-1, size - 1)).clamp(min=0)
     return p if alpha == 2 else p.square()
+
+
+@lru_cache(maxsize=4096)
+def order(name: str, tokens: int, ve_sigma: float) -> Tensor:
+    """A random order of tokens, drawn for a layer and a noise level, so that an image is the same in any batch."""
+    seed = zlib.crc32(f"{name} {ve_sigma!r}".encode())
+    return torch.randperm(tokens, generator=torch.Generator().manual_seed(seed))
+
+
+def grid(shape: Sequence[int], tokens: int) -> tuple[int, int]:
+    """Rows and columns of that many tokens: x of this shape, made smaller by a whole number."""
+    height, width = shape[-2:]
+    for factor in range(1, max(height, width) + 1):
+        rows, columns = -(-height // factor), -(-width // factor)
+        if rows * columns == tokens:
+            return rows, columns
+    raise ValueError(f"{tokens} tokens are no smaller grid of {height} x {width}")
 
 
 def _scores(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
