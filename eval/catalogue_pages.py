@@ -1,5 +1,5 @@
 """``sigmabench docs``: a page for every kind of plugin, from docstrings, settings and measured orders, and one of those
-that are not built.
+that are not built; and beside them the schema of sweep files, by which editors check and complete them.
 
 A paragraph of a docstring that does not end with a period is a formula and is set as one; the rest is prose, in which
 papers become links.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -22,7 +23,9 @@ from ..plugins.hookspecs import KINDS
 from ..plugins.registry import Entry, catalogue, describe
 from ..reports.atomic import replace
 from ..samplers.settings import legal_values
+from .describing import NAMES, Rows, describe_entry, known_rows
 from .not_built import NOT_BUILT
+from .sweep_schema import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 ORDERS = ROOT / "reports" / "orders" / "orders.csv"
@@ -61,7 +64,12 @@ def pages(plugins: Iterable[str] | None = None) -> dict[str, str]:
     }
     orders = pd.read_csv(ORDERS, keep_default_na=False, na_values=[""]) if ORDERS.exists() else pd.DataFrame()
     found = {f"{kind}.md": _page(kind, entries[kind], orders) for kind in KINDS}
-    return {"README.md": _index(entries), **found, "not_built.md": _not_built()}
+    rows = {kind: [describe_entry(entry) for entry in entries[kind]] for kind in KINDS}
+    return {"README.md": _index(entries), **found, "not_built.md": _not_built(), "sweep.schema.json": _schema(rows)}
+
+
+def _schema(rows: Rows) -> str:
+    return json.dumps(schema({**rows, NAMES: known_rows()}), indent=1, ensure_ascii=False) + "\n"
 
 
 def _index(entries: dict[str, list[Entry]]) -> str:

@@ -13,12 +13,14 @@ from ..plugins.registry import Entry, catalogue
 from ..samplers.settings import legal_values
 
 NAMES = "names"
+Rows = dict[str, list[dict[str, Any]]]
+"""The rows of each kind of plugin, and those of the names."""
 
 
-def describe_all() -> dict[str, list[dict[str, Any]]]:
-    """The rows of each kind of plugin, and those of the names."""
+def describe_all() -> Rows:
+    """Everything that is registered."""
     kinds = {kind: [describe_entry(entry) for entry in catalogue(kind).values()] for kind in KINDS}
-    return {**kinds, NAMES: _known()}
+    return {**kinds, NAMES: known_rows()}
 
 
 def describe_entry(entry: Entry) -> dict[str, Any]:
@@ -48,7 +50,8 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return value if isinstance(value, (int, float, str, bool, type(None))) else repr(value)
 
 
-def _known() -> list[dict[str, Any]]:
+def known_rows() -> list[dict[str, Any]]:
+    """The names of other programs."""
     return [
         {"host": known.host, "reason": known.reason, **dataclasses.asdict(known.resolved or _nothing(known.name))}
         for known in known_names()

@@ -35,6 +35,8 @@ from .prompts import check_prompts, read_prompts
 from .scales import scaled
 
 MODEL_SCHEDULE = "model"
+PLUGIN = "plugin"
+"""Key under which the JSON schema of a text says which kind of plugin it names, for ``sweep_schema``."""
 
 
 def _as_list(value: Any) -> Any:
@@ -62,16 +64,20 @@ def _canonical(kind: str) -> AfterValidator:
     return AfterValidator(canonical)
 
 
+def _names(kind: str) -> Any:
+    return Field(json_schema_extra={PLUGIN: kind})
+
+
 T = TypeVar("T")
 Options = Annotated[list[T], BeforeValidator(_as_list), AfterValidator(_unique)]
 Axis = Annotated[list[T], BeforeValidator(_as_list), AfterValidator(_unique), Field(min_length=1)]
-BackendText = Annotated[str, _canonical("backend")]
-SamplerText = Annotated[str, _canonical("sampler")]
-ScheduleText = Annotated[str, _canonical("schedule")]
-SpacingText = Annotated[str, _canonical("spacing")]
-GuidanceText = Annotated[str, _canonical("guidance")]
-MetricText = Annotated[str, _canonical("metric")]
-PairText = Annotated[str, AfterValidator(_resolvable)]
+BackendText = Annotated[str, _canonical("backend"), _names("backend")]
+SamplerText = Annotated[str, _canonical("sampler"), _names("sampler")]
+ScheduleText = Annotated[str, _canonical("schedule"), _names("schedule")]
+SpacingText = Annotated[str, _canonical("spacing"), _names("spacing")]
+GuidanceText = Annotated[str, _canonical("guidance"), _names("guidance")]
+MetricText = Annotated[str, _canonical("metric"), _names("metric")]
+PairText = Annotated[str, AfterValidator(_resolvable), _names("names")]
 Steps = Annotated[int, Field(ge=1, le=10_000)]
 Scale = Annotated[float, Field(ge=0, le=1000)]
 
@@ -81,32 +87,42 @@ class Sweep(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    models: Axis[BackendText] = Field(["embedded"], description="see `sigmabench list backend`")
+    models: Axis[BackendText] = Field(["embedded"], description="what makes the images; see `sigmabench list backend`")
     samplers: Options[SamplerText] = Field(
-        ["dpmpp_2m"], description="see `sigmabench list sampler`; default: dpmpp_2m, none where there are pairs"
+        ["dpmpp_2m"],
+        description="see `sigmabench list sampler`; without this field dpmpp_2m, or none where there are pairs",
     )
     schedules: Axis[ScheduleText] = Field(
         [MODEL_SCHEDULE], description="noise schedules to walk; 'model' is the one each model was trained on"
     )
-    spacings: Axis[SpacingText] = Field(["trailing"], description="see `sigmabench list spacing`")
+    spacings: Axis[SpacingText] = Field(["trailing"], description="where the steps lie; see `sigmabench list spacing`")
     pairs: Options[PairText] = Field(
         [],
         description="sampler and spacing by other programs' names, as 'DPM++ 2M Karras'; see `sigmabench list names`",
     )
     steps: Axis[Steps] = Field([20], description="numbers of steps")
-    guidance: Axis[GuidanceText] = Field(["cfg"], description="see `sigmabench list guidance`")
-    scales: Options[Scale] = Field([], description="tried with each guidance; empty: the scale each one says")
-    prompts: list[str] = Field([], description="a list, or a file (see eval/prompts.py); empty: the model's own")
+    guidance: Axis[GuidanceText] = Field(
+        ["cfg"], description="how prompt and no prompt are combined; see `sigmabench list guidance`"
+    )
+    scales: Options[Scale] = Field(
+        [], description="guidance scales, tried with each guidance; empty: the scale each one says"
+    )
+    prompts: list[str] = Field(
+        [],
+        description="a list, or a file: text with one a line, or a CSV, TSV or parquet table; empty: the model's own",
+    )
     negative: str = Field("", description="the negative prompt, for guidance such as negative_prompt and perp_neg")
     images: int = Field(100, ge=1, le=2**31, description="images a cell")
     until: Literal["", "separated"] = Field("", description="separated: go on with the cells that nothing beats yet")
     budget: int = Field(0, ge=0, le=2**31, description="images a cell at most, with until: separated")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of image 0; image i has seed + i in every cell")
-    metrics: Axis[MetricText] = Field(["fd", "clip_score"], description="see `sigmabench list metric`")
+    metrics: Axis[MetricText] = Field(
+        ["fd", "clip_score"], description="what is measured; see `sigmabench list metric`"
+    )
     batch_size: int = Field(50, ge=1, le=100_000, description="images generated together")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU where there is one")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="of the network; states are float32 at least"
+        "float32", description="number format of the network; states are float32 at least"
     )
     save_images: bool = Field(False, description="write every image as PNG beside the results")
 

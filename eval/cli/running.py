@@ -13,6 +13,19 @@ from .options import Device, Dtype, Folder, Json, Out, Workers, names, words
 group = typer.Typer()
 
 
+@group.command(
+    rich_help_panel=RUN, epilog=examples("sigmabench init", "sigmabench init first.yaml", "sigmabench sweep first.yaml")
+)
+def init(file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("sweep.yaml")) -> None:
+    """Write a commented sweep file that runs as it is.
+
+    It has every field. Editors that know YAML check it and complete it while you write.
+    """
+    from ..sweep_template import write_template
+
+    typer.echo(f"{write_template(file)} is a sweep: edit it, then run `sigmabench sweep {file}`")
+
+
 @group.command(rich_help_panel=RUN, epilog=examples("sigmabench demo"))
 def demo(out: Out = Path("runs/demo"), json: Json = False) -> None:
     """Sweep the embedded model: a few minutes on two CPU cores."""
