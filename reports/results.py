@@ -30,6 +30,9 @@ Ranks are 1 for the best; p_best is the probability to be it, p_order that the r
 p_front_* that no cell of at most this cost is better.
 """
 
+RUN = "run"
+"""A column that may follow, of text: the run a cell is from, where a frame holds several. See ``runs``."""
+
 STATUSES = ("ok", "failed", "refused")
 SETTINGS = ("model", "sampler", "schedule", "spacing", "steps", "guidance")
 """What a reader would call the settings of a cell."""
@@ -49,7 +52,7 @@ def conform(results: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise ValueError(f"the results lack the columns {', '.join(missing)}; a results frame has {', '.join(COLUMNS)}")
     frame = results[[*COLUMNS, *(column for column in results.columns if column not in COLUMNS)]].reset_index(drop=True)
-    for column in TEXT:
+    for column in (*TEXT, *((RUN,) if RUN in frame else ())):
         frame[column] = _text(frame[column])
     frame["metric"] = _text(frame["metric"]).replace("", None).astype(object)
     frame["metric"] = frame["metric"].where(frame["metric"].notna(), None)
