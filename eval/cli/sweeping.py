@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import typer
 
 from ...plugins.names import resolve
-from ..making import Outcome
+from ..cells import Planned
+from ..leading import Leader
+from ..making import Outcome, Progress
 from ..progress import bar
 from ..publish import publish
 from ..runner import Plan, Runner
@@ -18,6 +21,9 @@ from ..store import Store
 from ..sweep import Sweep
 from ..until import deciding_metric, undecided
 from ..workers import launcher, run_with
+
+Make = Callable[[Sequence[Planned], int, Progress], Outcome]
+"""Brings cells to a number of images."""
 
 
 def run_sweep(checked: Sweep, out: Path, workers: str = "", *, as_json: bool = False) -> None:
@@ -42,15 +48,20 @@ def run_sweep(checked: Sweep, out: Path, workers: str = "", *, as_json: bool = F
     raise typer.Exit(1 if outcome.failed else 0)
 
 
-def _make(runner: Runner, make: Any) -> Outcome:
+def _make(runner: Runner, make: Make) -> Outcome:
     """All images, then more for the cells that may be the best, if the sweep asks for it."""
     plan, store = runner.plan, Store(runner.folder)
-    with bar(runner.sweep.images * len(plan.runnable)) as progress:
-        outcome = make(plan.runnable, runner.sweep.images, progress)
+    leader = Leader(plan, store)
+
+    def bring(cells: Sequence[Planned], images: int) -> Outcome:
+        kept = {planned.cell.key: runner.have(store, planned.cell, images) for planned in cells}
+        with bar(cells, images, kept, leader.look) as progress:
+            return make(cells, images, progress)
+
+    outcome = bring(plan.runnable, runner.sweep.images)
     for images, cells in undecided(plan, store):
         typer.echo(f"{len(cells)} cells may be the best: on to {images} images each", err=True)
-        with bar(images * len(cells)) as progress:
-            more = make(cells, images, progress)
+        more = bring(cells, images)
         outcome.made, outcome.failed = outcome.made + more.made, {**outcome.failed, **more.failed}
     return outcome
 
