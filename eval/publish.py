@@ -9,23 +9,23 @@ from .runner import Plan
 from .store import Store
 
 
-def publish(plan: Plan, folder: Path) -> Path:
-    """Write the tables, samples.png and report.html into the folder of a run; returns the page."""
+def publish(plan: Plan, folder: Path, out: Path | None = None) -> Path:
+    """Write the tables, samples.png and report.html of a run into its folder, or another one; returns the page."""
     from ..reports.atomic import replace
     from ..reports.comparisons import Judge
     from ..reports.contact_sheet import write_contact_sheet
     from ..reports.export import write_comparisons, write_results
     from ..reports.page import write_report
 
-    store = Store(folder)
+    store, out = Store(folder), out or folder
     (frame, comparisons, images), shown = evaluate(plan, store), previews(plan, store)
-    write_results(folder, frame)
-    write_comparisons(folder, comparisons)
-    replace(folder / "images.parquet", lambda part: images.to_parquet(part, index=False))
-    write_contact_sheet(folder, frame, shown)
+    write_results(out, frame)
+    write_comparisons(out, comparisons)
+    replace(out / "images.parquet", lambda part: images.to_parquet(part, index=False))
+    write_contact_sheet(out, frame, shown)
     count = max((len(images) for images in shown.values()), default=0)
     prompts = [plan.prompts[i % len(plan.prompts)] for i in range(count)]
-    return write_report(folder, frame, shown, prompts, _about(plan, folder), Judge(comparisons))
+    return write_report(out, frame, shown, prompts, _about(plan, folder), Judge(comparisons))
 
 
 def _about(plan: Plan, folder: Path) -> dict[str, str]:

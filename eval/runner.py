@@ -29,6 +29,7 @@ from .store import Store, write_atomic
 from .sweep import Sweep, metric_instances
 
 SHARD = 250  # images between two writes: what a killed run loses at most, per cell
+SWEEP = "sweep.yaml"
 PLAN = "plan.json"
 GOAL = "goal.json"
 POLL = 0.5  # seconds between two looks at shards that others are making
@@ -184,7 +185,7 @@ class Runner:
 def save_plan(folder: Path, plan: Plan) -> None:
     """Write the checked sweep and its cells, so that a report needs no model."""
     sweep = {**plan.sweep.model_dump(), "prompts": plan.prompts}
-    write_atomic(folder / "sweep.yaml", yaml.safe_dump(sweep, sort_keys=False, allow_unicode=True).encode())
+    write_atomic(folder / SWEEP, yaml.safe_dump(sweep, sort_keys=False, allow_unicode=True).encode())
     cells = [dataclasses.asdict(planned) for planned in plan.cells]
     write_atomic(folder / PLAN, json.dumps(cells, indent=1).encode())
 
@@ -195,7 +196,7 @@ def load_plan(folder: Path) -> Plan:
         UsageError: if the folder holds no readable run.
     """
     try:
-        sweep = Sweep(**yaml.safe_load((folder / "sweep.yaml").read_text(encoding="utf-8")))
+        sweep = Sweep(**yaml.safe_load((folder / SWEEP).read_text(encoding="utf-8")))
         rows = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         cells = [Planned(_cell(row["cell"]), row["backend"], row["refused"]) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:

@@ -48,3 +48,21 @@ def compare(
 
     for sentence in sentences(a, b, folder, metric or []):
         typer.echo(sentence)
+
+
+@group.command(
+    rich_help_panel=READ, epilog=examples("sigmabench serve runs/first", "sigmabench serve runs/first --open")
+)
+def serve(
+    folder: Folder,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0: any free one.", min=0, max=65535)] = 8765,
+    browse: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Show the report of a run while it goes on, in a browser on this machine.
+
+    The page renews itself from what the workers have stored. Nothing but this machine can reach it: from elsewhere,
+    use `ssh -L 8765:localhost:8765`. Ctrl-C ends it; the run goes on.
+    """
+    from ..serving import serve as serve_run
+
+    serve_run(folder, port, lambda address: typer.echo(f"{folder} is at {address} until Ctrl-C"), browse=browse)
