@@ -12,15 +12,23 @@ from ..samplers.perturbation import Branch, Perturbed
 from ..samplers.protocols import Guidance
 from .protocols import AGAINST, Condition, Model
 
-CONDITIONS = ("cond", "uncond", "negative")
-"""What a sweep has texts for."""
-
 PROBES = 200
 STEEPEST = 3.0
 """How far above a path's finite levels a sampler may ask: churn and restarts go up, the first step comes down."""
 
+UNCONDITIONAL = ""
+NAMED = "="
+"""Between the name of a further condition and its text."""
+
 Texts = Mapping[str, Sequence[str]]
 """One text per image, by the name of a condition."""
+
+
+def texts_of(prompts: Sequence[str], negative: str, further: Iterable[str]) -> Texts:
+    """One text of every condition for each image: cond, uncond, negative if there is one, and those with a name."""
+    named = [text.partition(NAMED) for text in further]
+    same = {"uncond": UNCONDITIONAL, **({"negative": negative} if negative else {}), **{n: t for n, _, t in named}}
+    return {"cond": prompts, **{name: [text] * len(prompts) for name, text in same.items()}}
 
 
 def needed(guidance: Guidance, path: Path) -> list[Branch]:

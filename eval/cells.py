@@ -10,13 +10,13 @@ from itertools import product
 from ..plugins.registry import build, entries_in
 from ..samplers.path import Path as LevelPath
 from ..samplers.perturbation import Branch, Perturbed
-from .branches import CONDITIONS, answering, conditions_of, needed
+from .branches import NAMED, answering, conditions_of, needed
 from .prompts import prompts_hash
 from .protocols import Drawing, Model, Sample, Starting
 from .sweep import MODEL_SCHEDULE, Sweep
 
 EPOCH = 1  # raise it when a change of code changes images of the same settings
-OPTIONAL = ("negative", "others")
+OPTIONAL = ("negative", "others", "texts")
 """Fields of a cell that are part of its key only if they say something."""
 
 
@@ -41,6 +41,8 @@ class Cell:
     """The negative prompt, if the guidance uses one."""
     others: tuple[str, ...] = ()
     """Identities of further models that the guidance uses."""
+    texts: tuple[str, ...] = ()
+    """name=text of further conditions that the guidance uses."""
 
     @property
     def key(self) -> str:
@@ -67,7 +69,7 @@ def plan(sweep: Sweep, backend: str, model: Model, prompts: list[str]) -> list[P
             model.id, sampler, schedule, spacing, steps, guidance, prompts_hash(prompts), sweep.seed, sweep.dtype,
             _foreign(sampler=sampler, schedule=schedule, spacing=spacing, guidance=guidance),
         )  # fmt: skip
-        cells.append(_planned(cell, backend, model, sweep.negative))
+        cells.append(_planned(cell, backend, model, sweep))
     return cells
 
 
@@ -122,27 +124,29 @@ def samples(sweep: Sweep, prompts: list[str], start: int, stop: int) -> list[Sam
     return [Sample(i, sweep.seed + i, prompts[i % len(prompts)]) for i in range(start, stop)]
 
 
-def _planned(cell: Cell, backend: str, model: Model, negative: str) -> Planned:
+def _planned(cell: Cell, backend: str, model: Model, sweep: Sweep) -> Planned:
     """The cell with all that its guidance needs, or the reason why it cannot have it."""
     try:
         asked = branches(cell, model)
-        _check_conditions(cell, asked, negative)
+        _check_conditions(cell, asked, sweep)
         others = {answering(model, branch).id for branch in asked if isinstance(branch, Perturbed)} - {model.id}
     except ValueError as error:
         return Planned(cell, backend, str(error))
-    own = negative if "negative" in conditions_of(asked) else ""
-    return Planned(dataclasses.replace(cell, negative=own, others=tuple(sorted(others))), backend)
+    used = conditions_of(asked)
+    negative = sweep.negative if "negative" in used else ""
+    texts = tuple(f"{name}{NAMED}{text}" for name, text in sorted(sweep.texts.items()) if name in used)
+    return Planned(dataclasses.replace(cell, negative=negative, others=tuple(sorted(others)), texts=texts), backend)
 
 
-def _check_conditions(cell: Cell, asked: list[Branch], negative: str) -> None:
+def _check_conditions(cell: Cell, asked: list[Branch], sweep: Sweep) -> None:
     conditions = conditions_of(asked)
-    missing = conditions - {*CONDITIONS}
+    missing = sorted(conditions - {"cond", "uncond", "negative", *sweep.texts})
     if missing:
         raise ValueError(
-            f"{cell.guidance} needs predictions of {', '.join(sorted(missing))}, but a sweep has only those of "
-            f"{', '.join(CONDITIONS)}; use it from Python with guide()"
+            f"{cell.guidance} needs a text for {' and '.join(missing)}; give the sweep one, such as texts: "
+            f"{{{', '.join(f'{name}: a photo' for name in missing)}}}"
         )
-    if "negative" in conditions and not negative:
+    if "negative" in conditions and not sweep.negative:
         raise ValueError(f"{cell.guidance} needs a negative prompt; give the sweep one, such as negative: blurry")
 
 

@@ -89,7 +89,7 @@ class _Starts:
         ((x, level, by_branch),) = requests
         predictions = {}
         for branch, own in by_branch.items():
-            key = tuple(one.samples), one.cell.negative, level, branch
+            key = tuple(one.samples), one.cell.negative, one.cell.texts, level, branch
             if key not in self.kept:
                 began = time.perf_counter()
                 (prediction,) = _call(answering(self.model, branch), [(x, level, own)])

@@ -15,13 +15,12 @@ from ..samplers.noise import SeededNoise
 from ..samplers.perturbation import Branch
 from ..samplers.protocols import Predictions
 from ..samplers.run import guide, start
-from .branches import Texts, condition
+from .branches import Texts, condition, texts_of
 from .cells import Cell, levels
 from .protocols import Condition, Model, Sample, Starting
 
 Request = tuple[Tensor, Level, Mapping[Branch, Condition]]
 Reply = tuple[Tensor, Predictions]
-UNCONDITIONAL = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,12 +113,7 @@ class Walk:
         unit, first = noise.initial(), path.levels[0]
         self.begin = model.begin(unit, first) if isinstance(model, Starting) else unit * first.norm
         run = start(sampler, self.begin, path, noise)
-        count, negative = len(self.samples), self.cell.negative
-        texts = {
-            "cond": [sample.prompt for sample in self.samples],
-            "uncond": [UNCONDITIONAL] * count,
-            **({"negative": [negative] * count} if negative else {}),
-        }
+        texts = texts_of([sample.prompt for sample in self.samples], self.cell.negative, self.cell.texts)
         return (yield from _conditioned(guide(run, guidance, sampler.needs), model, texts))
 
 

@@ -158,7 +158,8 @@ class Runner:
         cells: list[Planned] = []
         backends = {text: build("backend", text) for text in self.sweep.models}
         prompts = self.sweep.prompts or _default_prompts(backends)
-        texts = [*prompts, self.sweep.negative] if self.sweep.negative else prompts
+        others = [self.sweep.negative] if self.sweep.negative else []
+        texts = [*prompts, *others, *self.sweep.texts.values()]
         for text, backend in backends.items():
             if hasattr(backend, "check_prompts"):
                 _usage(f"model {text}", backend.check_prompts, texts)

@@ -11,6 +11,7 @@ Every combination is a cell. Plugins are written as in ``sigmabench list``: a na
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -47,6 +48,19 @@ def _unique(values: list[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
+def _named(texts: dict[str, str]) -> dict[str, str]:
+    """
+    Raises:
+        ValueError: for a name that no further condition can have, and for an empty text.
+    """
+    for name, text in texts.items():
+        if not re.fullmatch("[a-z][a-z0-9_]*", name) or name in ("cond", "uncond", "negative"):
+            raise ValueError(f"{name!r} must be another name than cond, uncond and negative, such as style")
+        if not text.strip():
+            raise ValueError(f"the text of {name} is empty; leave it out")
+    return {name: text.strip() for name, text in texts.items()}
+
+
 def _resolvable(text: str) -> str:
     resolve(text)
     return text
@@ -77,6 +91,7 @@ ScheduleText = Annotated[str, _canonical("schedule"), _names("schedule")]
 SpacingText = Annotated[str, _canonical("spacing"), _names("spacing")]
 GuidanceText = Annotated[str, _canonical("guidance"), _names("guidance")]
 MetricText = Annotated[str, _canonical("metric"), _names("metric")]
+Texts = Annotated[dict[str, str], AfterValidator(_named)]
 PairText = Annotated[str, AfterValidator(_resolvable), _names("names")]
 Steps = Annotated[int, Field(ge=1, le=10_000)]
 Scale = Annotated[float, Field(ge=0, le=1000)]
@@ -112,6 +127,7 @@ class Sweep(BaseModel):
         description="a list, or a file: text with one a line, or a CSV, TSV or parquet table; empty: the model's own",
     )
     negative: str = Field("", description="the negative prompt, for guidance such as negative_prompt and perp_neg")
+    texts: Texts = Field({}, description="of further conditions by name, for guidance such as composable and dual_cfg")
     images: int = Field(100, ge=1, le=2**31, description="images a cell")
     until: Literal["", "separated"] = Field("", description="separated: go on with the cells that nothing beats yet")
     budget: int = Field(0, ge=0, le=2**31, description="images a cell at most, with until: separated")

@@ -138,6 +138,14 @@ def register_guidance(register: Register) -> None:
     register("nag", guidance.NAG)
     register("pladis", guidance.PLADIS)
     register("autoguidance", guidance.Autoguidance)
+    register("composable", guidance.Composable)
+    register("momentum", guidance.Momentum)
+    register("smc_cfg", guidance.SMCCFG)
+    register("characteristic", guidance.Characteristic)
+    register("mimic", guidance.Mimic)
+    register("tonemap", guidance.Tonemap)
+    register("sharpen", guidance.Sharpen)
+    register("frame_cfg", guidance.FrameCFG)
 
 
 @hookimpl

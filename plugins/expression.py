@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ def format_call(call: Call) -> str:
 
 def _read(node: ast.AST) -> Any:
     if isinstance(node, ast.Name):
-        return Call(node.id)
+        return math.inf if node.id == "inf" else Call(node.id)
     if isinstance(node, ast.Call):
         named = {keyword.arg: _read(keyword.value) for keyword in node.keywords}
         if None in named:

@@ -18,8 +18,10 @@ KINDS = ("schedule", "spacing", "guidance")
 MEANT = {
     "guidance": {
         "CFGZeroStar": {"check_equal_predictions": "the first velocities are 0, whatever is predicted"},
+        "Composable": {"check_scale_one": "at scale 1 the other conditions remain"},
         "DynamicThreshold": {"check_equal_predictions": "it clips what is outside of [-1, 1]"},
         "EpsScaling": {"check_equal_predictions": "it scales eps"},
+        "Momentum": {"check_equal_predictions": "it leads away from what was predicted at the level before"},
         "SAG": {"check_equal_predictions": "it asks about a blurred image, where the answer is another"},
     }
 }

@@ -62,6 +62,10 @@ NONE = {
     "fresca": {"high": 1.0},
     "dual_cfg": {"scale_middle": 1.0},
     "perp_neg": {"negative_scale": 0.0},
+    "composable": {"others": "other:0"},
+    "frame_cfg": {"scale_first": 1.0},
+    "momentum": {"weight": 0.0, "guidance": CFG(1.0)},
+    "mimic": {"guidance": CFG(1.0), "like": CFG(1.0)},
     "eps_scaling": {"factor": 1.0, "guidance": CFG(1.0)},
     "interval": {"guidance": CFG(1.0)},
     "dynamic_threshold": {"guidance": CFG(1.0)},
@@ -70,7 +74,8 @@ NONE = {
 }
 """What beside scale = 1 makes a method none at all."""
 REFUSED = {
-    "dual_cfg": "needs predictions of middle, but a sweep has only those of cond, uncond, negative",
+    "dual_cfg": "needs a text for middle; give the sweep one, such as texts: {middle: ",
+    "composable": "needs a text for other; give the sweep one, such as texts: {other: ",
     "perp_neg": "needs a negative prompt; give the sweep one",
     "negative_prompt": "needs a negative prompt; give the sweep one",
     "autoguidance": "autoguidance has no weaker model; name one",
@@ -85,7 +90,7 @@ each = pytest.mark.parametrize("name", NAMES)
 def predictions(shape=(4, 3, 6, 6), level=LEVELS["VP"], dtype=torch.float64):
     """Images within -1 and 1, where thresholds do nothing, for every branch that any guidance asks for."""
     generator = torch.Generator().manual_seed(5)
-    names = dict.fromkeys(("cond", "uncond", "negative", "middle", *PERTURBED))
+    names = dict.fromkeys(("cond", "uncond", "negative", "middle", "other", *PERTURBED))
     parts = {name: torch.rand(shape, generator=generator, dtype=dtype) * 0.2 - 0.05 for name in names}
     parts["cond"] = parts["cond"] + 0.1
     for branch in WATCHED:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ..errors import UsageError
 
 Completion = Callable[[str], Iterator[tuple[str, str]]]
 
@@ -28,6 +30,18 @@ def names(*kinds: str) -> Completion:
 def words(*choices: str) -> Callable[[str], list[str]]:
     """Completes one of these words."""
     return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
+
+
+def texts_by_name(texts: Iterable[str]) -> dict[str, str]:
+    """``style=a dark photo`` as a name and its text.
+
+    Raises:
+        UsageError: for one without a name.
+    """
+    parts = [text.partition("=") for text in texts]
+    if bad := next((name for name, equals, _ in parts if not equals), None):
+        raise UsageError(f"text = {bad!r}: write a name and its text, as in --text 'style=a dark photo'")
+    return {name.strip(): text for name, _, text in parts}
 
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a run.")]

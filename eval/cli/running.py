@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .groups import RUN, examples
-from .options import Device, Dtype, Folder, Json, Out, Workers, names, words
+from .options import Device, Dtype, Folder, Json, Out, Workers, names, texts_by_name, words
 
 group = typer.Typer()
 
@@ -78,6 +78,9 @@ def sweep(
     scale: Annotated[list[float] | None, typer.Option(help="Guidance scales.")] = None,
     prompts: Annotated[str | None, typer.Option(help="A text file, one a line, or a table.")] = None,
     negative: Annotated[str | None, typer.Option(help="A negative prompt, for guidance that uses one.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="Of a further condition, such as 'style=a dark photo'.")
+    ] = None,
     images: Annotated[int | None, typer.Option(help="Images a cell.")] = None,
     until: Annotated[
         str | None,
@@ -104,11 +107,12 @@ def sweep(
 
     fields = {
         "models": model, "samplers": sampler, "schedules": schedule, "spacings": spacing, "pairs": pair, "steps": steps,
-        "guidance": guidance, "scales": scale, "prompts": prompts, "negative": negative, "images": images,
+        "guidance": guidance, "scales": scale, "prompts": prompts, "negative": negative,
+        "texts": texts_by_name(text or ()), "images": images,
         "until": until, "budget": budget, "seed": seed, "metrics": metric, "batch_size": batch_size, "device": device,
         "dtype": dtype,
     }  # fmt: skip
-    given = {name: value for name, value in fields.items() if value not in (None, [])}
+    given = {name: value for name, value in fields.items() if value not in (None, [], {})}
     folder = out or Path("runs", file.stem if file else "sweep")
     run_sweep(load_sweep(file, given), folder, workers, as_json=json)
 

@@ -12,12 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from ...samplers.guidance import CFG
+from ...samplers.guidance.further import asks_again
 from ...samplers.level import PURE_NOISE, Level, variance_preserving
 from ...samplers.protocols import Combine, Guidance
 from .process import Process, process_of
 
 KEY = "sigmabench"
-INPUTS = {"cond": "positive", "uncond": "negative", "middle": "middle"}
+INPUTS = {"cond": "positive", "uncond": "negative", "middle": "middle", "other": "other"}
 """Names of the conditionings by branch; a method that tells the negative from the empty prompt has other ones."""
 THREE = {"cond": "positive", "negative": "negative", "uncond": "empty"}
 PROBES = (PURE_NOISE, *(variance_preserving(10.0 ** (k / 2)) for k in range(8, -7, -1)))
@@ -31,10 +32,10 @@ def branches(guidance: Guidance) -> set[Any]:
 
 
 def inputs(guidance: Guidance) -> dict[str, str] | None:
-    """Branch to conditioning input, or None for a method whose branches are more than other conditionings."""
+    """Branch to conditioning input, or None for a method that needs more: another network, or answers at other x."""
     needed = branches(guidance)
     names = THREE if "negative" in needed else INPUTS
-    if not needed <= set(names):
+    if not needed <= set(names) or asks_again(guidance, PROBES):
         return None
     return {branch: name for branch, name in names.items() if branch in needed or name in ("positive", "negative")}
 
@@ -84,6 +85,11 @@ class Patch:
     def __init__(self, guidance: Guidance, extra: Mapping[str, Any], previous: Hook | None, host: Any) -> None:
         self.guidance, self.extra, self.previous, self.host = guidance, extra, previous, host
         self.second = "negative" if "negative" in branches(guidance) else "uncond"
+        if missing := branches(guidance) - {"cond", self.second, *extra}:
+            raise ValueError(
+                f"{_name(guidance)} needs {' and '.join(map(str, sorted(missing, key=str)))}, which this node cannot "
+                f"give; it has {', '.join(('cond', self.second, *extra))}"
+            )
         self._guider: Any = None
         self._process: Process | None = None
         self._run: tuple[float, Combine] | None = None

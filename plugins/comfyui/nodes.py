@@ -30,6 +30,7 @@ CONDITIONINGS = {
     "negative": "what to keep away from, or the empty prompt",
     "empty": "the empty prompt",
     "middle": "the condition between both, such as the image alone",
+    "other": "a further condition",
 }
 
 
@@ -53,7 +54,7 @@ def _all() -> Iterator[tuple[type, str]]:
         from .guidance import inputs
 
         if inputs(entry.cls()) is None:
-            logging.info("Sigmabench: no node for guidance %s, whose branches are not conditionings", entry.name)
+            logging.info("Sigmabench: no node for guidance %s, which needs more than conditionings", entry.name)
             continue
         yield guider_node(entry), f"{entry.name} (guider)"
         yield patch_node(entry), f"{entry.name} (model patch)"
@@ -140,7 +141,7 @@ def patch_node(entry: Entry) -> type:
 
     default = entry.cls()
     wrapped = inner(default)
-    extra = {branch: name for branch, name in (inputs(default) or {}).items() if name in ("empty", "middle")}
+    extra = {branch: name for branch, name in (inputs(default) or {}).items() if name in ("empty", "middle", "other")}
 
     def execute(self: Any, model: Any, **given: Any) -> tuple[Any]:
         from .guidance import guidance_on, patched

@@ -9,6 +9,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.guiders.guider_utils import BaseGuidance, GuiderOutput
 from torch import Tensor
 
+from ...samplers.guidance.further import asks_again
 from ...samplers.protocols import Combine
 from ..registry import build
 from .levels import level_at
@@ -53,6 +54,11 @@ class StepGuider(BaseGuidance):
             raise ValueError(
                 f"{guidance} needs the {' and '.join(missing)} prediction, which diffusers' pipelines do not make: use"
                 " a guidance of cond and uncond, or sigmabench's own sweeps"
+            )
+        if asks_again(self.guidance, levels):
+            raise ValueError(
+                f"{guidance} asks the network again at other latents, which diffusers' guiders cannot: use Sigmabench's "
+                "own sweeps"
             )
         self.needs: tuple[str, ...] = ()  # what a scheduler's sampler needs beside the guided prediction
         self.predictions: dict[str, Tensor] = {}  # of x0, by branch, at the last evaluation

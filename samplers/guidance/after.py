@@ -9,6 +9,7 @@ from ..protocols import Guidance
 from ..settings import setting, settings
 from .cfg import CFG
 from .further import then
+from .quantile import quantile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,7 @@ class DynamicThreshold:
 
         def clipped(x0: Tensor) -> Tensor:
             rows = x0.flatten(1)
-            limits = _quantile(rows.abs(), self.quantile).clamp(1.0, self.highest)
+            limits = quantile(rows.abs(), self.quantile).clamp(1.0, self.highest)
             return (rows.clamp(-limits, limits) / limits).view_as(x0)
 
         def thresholded(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
@@ -71,11 +72,3 @@ class EpsScaling:
             return then(combined, lambda x0: x0 / self.factor + x * ((1 - 1 / self.factor) / level.alpha))
 
         return scaled
-
-
-def _quantile(rows: Tensor, q: float) -> Tensor:
-    """Of each row, as (B, 1), linear between neighbours; ``torch.quantile`` refuses more than 16 million values."""
-    ordered, place = rows.sort(1).values, q * (rows.shape[1] - 1)
-    low = ordered[:, int(place)]
-    high = ordered[:, min(int(place) + 1, rows.shape[1] - 1)]
-    return low.lerp(high, place - int(place))[:, None]

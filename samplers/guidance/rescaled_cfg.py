@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..level import Level
 from ..settings import setting, settings
-from .space import from_space, pair
+from .space import SPACES, from_space, pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,13 +20,14 @@ class RescaledCFG:
     """g = uncond + scale * (cond - uncond), then rescale * g * std(cond) / std(g) + (1 - rescale) * g.
 
     Standard deviations are over all dimensions of one image. "v" combines velocities of the variance preserving
-    process, as in the paper, whose models predict v; "x0" combines predictions of the image; at alpha = 0 both agree.
+    process, as in the paper, whose models predict v; diffusers combines what the network predicts. At alpha = 0 only
+    "flow" differs from the others.
     Lin, Liu, Li, Yang 2023, arXiv:2305.08891, eq. 14 to 16.
     """
 
     scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
     rescale: float = setting(0.7, low=0.0, high=1.0, help="0 is plain CFG, 1 gives cond's deviation exactly")
-    space: str = setting("v", choices=("v", "x0"), help="what is combined")
+    space: str = setting("v", choices=SPACES, help="what is combined")
     aliases: ClassVar[tuple[str, ...]] = ("RescaleCFG", "guidance_rescale")
 
     def branches(self, level: Level) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +9,7 @@ from ..level import Level
 from ..perturbation import Branch, Perturbed, WatchedAttention
 from ..protocols import Guidance
 from ..settings import setting, settings
+from .blur import blurred
 from .cfg import CFG
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class SAG:
         self, combined: Tensor | Further, own: str, x0: Tensor, watched: Tensor, x: Tensor, level: Level
     ) -> Further:
         base = (yield from combined) if isinstance(combined, Generator) else combined
-        blurred = _blurred(x0, self.sigma).where(watched, x0)
-        _, predictions = yield x + level.alpha * (blurred - x0), level, (own,)
-        return base + self.scale * (blurred - predictions[own])
+        softened = blurred(x0, self.sigma).where(watched, x0)
+        _, predictions = yield x + level.alpha * (softened - x0), level, (own,)
+        return base + self.scale * (softened - predictions[own])
 
     def _active(self, level: Level) -> bool:
         return bool(self.scale and self.sigma and level.alpha)
@@ -75,19 +75,3 @@ class SAG:
     @staticmethod
     def _own(base: tuple[Branch, ...]) -> str:
         return next((name for name in ("uncond", "negative") if name in base), "cond")
-
-
-def _blurred(image: Tensor, sigma: float) -> Tensor:
-    """Convolved with a Gaussian that ends at 4 sigma, mirrored at the edges."""
-    from torch import arange
-    from torch.nn.functional import conv2d, pad
-
-    if image.ndim < 3 or min(image.shape[-2:]) < 2:
-        raise ValueError(f"images of shape {tuple(image.shape[1:])} cannot be blurred: they must be at least 2 x 2")
-    planes = image.reshape(-1, 1, *image.shape[-2:])
-    for dim in (-2, -1):
-        radius = min(math.ceil(4 * sigma), image.shape[dim] - 1)
-        weights = (-((arange(-radius, radius + 1) / sigma) ** 2) / 2).double().exp()
-        kernel = (weights / weights.sum()).to(image).view((1, 1, -1, 1) if dim == -2 else (1, 1, 1, -1))
-        planes = conv2d(pad(planes, (0, 0, radius, radius) if dim == -2 else (radius, radius, 0, 0), "reflect"), kernel)
-    return planes.reshape(image.shape)
