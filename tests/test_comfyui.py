@@ -362,6 +362,13 @@ def test_a_scale_reaches_the_method_within():
 def test_a_method_whose_branches_are_no_conditionings_gets_no_node():
     other = SimpleNamespace(branches=lambda level: ("cond", "uncond", "perturbed"))
     assert guidance.inputs(other) is None
+    assert guidance.inputs(build("guidance", "interval(characteristic)")) is None
+
+
+def test_further_conditions_have_inputs_and_others_are_refused_by_name():
+    assert guidance.inputs(build("guidance", "composable"))["other"] == "other"
+    with pytest.raises(ValueError, match="Composable needs style, which this node cannot give; it has cond, uncond, o"):
+        guidance.Patch(build("guidance", "composable(others=style)"), {"other": None}, None, copy)
 
 
 # --- nodes

@@ -157,6 +157,8 @@ def test_a_guider_survives_saving(tmp_path):
 def test_what_a_pipeline_cannot_serve_is_refused_by_name():
     with pytest.raises(ValueError, match=r"interval\(perp_neg\) needs the negative prediction.*cond and uncond"):
         sigmabench.guider("interval(perp_neg)", like=SCHEDULER)
+    with pytest.raises(ValueError, match=r"interval\(characteristic\) asks the network again at other latents"):
+        sigmabench.guider("interval(characteristic)", like=SCHEDULER)
     with pytest.raises(ValueError, match="unknown guidance 'apq'; did you mean 'apg'"):
         sigmabench.guider("apq", like=SCHEDULER)
     guider = sigmabench.guider("cfg(4)", like=SCHEDULER)

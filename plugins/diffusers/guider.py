@@ -57,8 +57,8 @@ class StepGuider(BaseGuidance):
             )
         if asks_again(self.guidance, levels):
             raise ValueError(
-                f"{guidance} asks the network again at other latents, which diffusers' guiders cannot: use Sigmabench's "
-                "own sweeps"
+                f"{guidance} asks the network again at other latents, which diffusers' guiders cannot: use "
+                "sigmabench's own sweeps"
             )
         self.needs: tuple[str, ...] = ()  # what a scheduler's sampler needs beside the guided prediction
         self.predictions: dict[str, Tensor] = {}  # of x0, by branch, at the last evaluation
