@@ -93,6 +93,8 @@ def levels(cell: Cell, model: Model) -> LevelPath:
     """
     schedule = model.schedule if cell.schedule == MODEL_SCHEDULE else build("schedule", cell.schedule)
     path = LevelPath(build("spacing", cell.spacing)(schedule, cell.steps))
+    if getattr(build("sampler", cell.sampler), "upwards", False):
+        raise ValueError(f"{cell.sampler} takes an image up to its noise, but a sweep begins with noise; use sample()")
     if isinstance(model, Starting):
         path = _last(path, model.strength)
     first, last = path.levels[0], model.schedule.level(1.0)

@@ -58,6 +58,8 @@ def register_samplers(register: Register) -> None:
     register("sde_dpm_solver", samplers.SDEDPMSolver)
     register("heunpp2", samplers.HeunPP2)
     register("afs", samplers.AFS)
+    register("inverse", samplers.Inverse)
+    register("ddim_inverse", samplers.DDIMInverse)
 
 
 @hookimpl

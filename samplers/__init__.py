@@ -40,6 +40,8 @@ from .heun import Heun as Heun
 from .heunpp import HeunPP2 as HeunPP2
 from .implicit_runge_kutta import ExponentialCollocation as ExponentialCollocation
 from .implicit_runge_kutta import ImplicitRungeKutta as ImplicitRungeKutta
+from .inversion import DDIMInverse as DDIMInverse
+from .inversion import Inverse as Inverse
 from .langevin import PredictorCorrector as PredictorCorrector
 from .level import Level as Level
 from .level import between as between

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from .level import Level
@@ -23,6 +23,13 @@ class Path:
         self.levels = tuple(Level(float(alpha), float(sigma)) for alpha, sigma in levels)
         _check(self.levels)
 
+    @classmethod
+    def upwards(cls, levels: Sequence[Level]) -> Path:
+        """The way back, for methods that add noise: levels strictly noisier from one to the next."""
+        path = cls(reversed(levels))
+        path.levels = path.levels[::-1]
+        return path
+
     def __len__(self) -> int:
         return len(self.levels) - 1
 
@@ -31,6 +38,12 @@ class Path:
 
     def __repr__(self) -> str:
         return f"Path({len(self)} steps from {tuple(self.levels[0])} to {tuple(self.levels[-1])})"
+
+
+def ends(sampler: object, path: Path) -> tuple[Level, Level]:
+    """The levels that a run of the sampler comes from and leads to."""
+    first, last = path.levels[0], path.levels[-1]
+    return (last, first) if getattr(sampler, "upwards", False) else (first, last)
 
 
 def _check(levels: tuple[Level, ...]) -> None:

@@ -42,7 +42,11 @@ class Noise(Protocol):
 
 
 class Sampler(Protocol):
-    """A numerical method. Frozen settings; each call starts a fresh run."""
+    """A numerical method. Frozen settings; each call starts a fresh run.
+
+    One that declares ``upwards = True`` walks a path from its last level to its first: x is an image, and noise is
+    returned.
+    """
 
     @property
     def order(self) -> int:

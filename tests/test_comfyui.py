@@ -183,8 +183,9 @@ def test_cancelling_is_noticed_before_the_next_evaluation():
 def test_the_hosts_random_numbers_are_left_alone(name):
     x, _ = start("vp", 14.0, batch=1)
     torch.manual_seed(1)
-    before = torch.get_rng_state()
-    function(name)(Host(), x, torch.tensor([14.0, 5.0, 1.0, 0.0]), extra_args={"seed": 2**63})
+    before, sigmas = torch.get_rng_state(), torch.tensor([14.0, 5.0, 1.0, 0.0])
+    upwards = getattr(catalogue("sampler")[name].cls, "upwards", False)
+    function(name)(Host(), x, sigmas.flip(0) if upwards else sigmas, extra_args={"seed": 2**63})
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -238,6 +239,24 @@ class Refusing(Host):
 def test_sigmas_that_are_no_path_are_refused_in_the_hosts_words(kind, sigmas, message):
     with pytest.raises(ValueError, match=message):
         path_of(process_of(Sampling(kind)), sigmas)
+
+
+@pytest.mark.parametrize("kind", ["vp", "flow"])
+def test_rising_sigmas_are_for_samplers_that_unsample(kind):
+    """FlipSigmas before the node, as for ComfyUI's own euler."""
+    sigmas, reports = torch.tensor([0.0, 0.1, 0.3, 0.6, 0.9], dtype=torch.float64), []
+    x = torch.linspace(-1, 1, 16, dtype=torch.float64).view(1, 1, 4, 4)
+    end = function("inverse")(Host(kind), x, sigmas, callback=lambda report: reports.append(report["i"]))
+    levels = [Level(1 - sigma if kind == "flow" else 1.0, sigma) for sigma in sigmas.flip(0).tolist()]
+    assert torch.allclose(end, sample(build("sampler", "inverse"), PROBLEM, x, levels), rtol=1e-12, atol=1e-12)
+    assert reports == [1, 2, 3]  # where the first step ends and the others begin
+    with pytest.raises(ValueError, match=r"they must rise .* put FlipSigmas before it"):
+        function("inverse")(Host(kind), x, sigmas.flip(0))
+    with pytest.raises(ValueError, match="to unsample use inverse"):
+        function("heun")(Host(kind), x, sigmas)
+    if kind == "flow":
+        with pytest.raises(ValueError, match="end a little below 1"):
+            function("inverse")(Host(kind), x, torch.tensor([0.0, 0.5, 1.0]))
 
 
 def test_a_batch_of_zero_is_nothing_to_do():

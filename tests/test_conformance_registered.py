@@ -45,8 +45,14 @@ MORE = [
     "euler_maruyama(eta=0.5)",
     "exponential_collocation(radau_iia_3,sweeps=4)",
     "gradient_estimation(gamma=1.5)",
+    "ddim_inverse(iterations=8)",
     "implicit_runge_kutta(sweeps=1)",
     "implicit_runge_kutta(radau_iia_3,sweeps=4)",
+    "inverse(dpmpp_2m)",
+    "inverse(dpmpp_3m(start=runge_kutta))",
+    "inverse(heun)",
+    "inverse(runge_kutta(quantity=flow))",
+    "inverse(unipc)",
     "lms(points=1)",
     "lms(points=2)",
     "lms(points=3)",
@@ -77,6 +83,8 @@ RAISED = {
 AGAIN = {"check_evaluations": "part of the path is walked again, at that many evaluations more"}
 NOT_LINEAR = "the step depends on norms of the noise, so moments cannot be read off single draws"
 CONTRAST = "made for distilled networks: with the mean of a diffusion model for x0, replacing noise costs contrast"
+ARRIVES = {"check_host_edits": "its first evaluation is at the end of the first step, so an edit there is another one"}
+ONE_POINT = "what it asks about is not on the trajectory, which long steps next to pure noise do not forgive"
 REPLACES = {"check_moments": CONTRAST, "check_pure_noise_start": CONTRAST, "check_clean_end": CONTRAST}
 FORGETS = {**REPLACES, "check_host_edits": "only x0 goes on to the next step"}
 SMALL = {"check_order": "its fifth-order error is so small that order 6 is seen until rounding takes over"}
@@ -88,6 +96,16 @@ EXPECTED = {
     "afs(lms(start=runge_kutta))": STARTS_ELSEWHERE,
     "churn(compat=True)": RAISED,
     "consistency": FORGETS,
+    "ddim_inverse": ARRIVES,
+    "ddim_inverse(compat=True)": {
+        **ARRIVES,
+        **dict.fromkeys(("check_pure_noise_start", "check_clean_end", "check_split_path"), ONE_POINT),
+        "check_scales_agree": "x of one scale is given to the network as x of another",
+    },
+    "ddim_inverse(iterations=8)": {
+        **ARRIVES,
+        "check_evaluations": "steps from a clean image and to pure noise take as many as the others",
+    },
     "dpm_adaptive": {"check_dtype": NUMBERS, "check_shapes": NUMBERS},
     "dpm_adaptive(pair='12')": {"check_shapes": NUMBERS},
     "dpm_fast(quantity=x0)": {

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...samplers.conformance.convergence import OneHot, Solve, distribution_error, slope, solution_error
 from ...samplers.level import Level
-from ...samplers.path import Path
+from ...samplers.path import Path, ends
 from ...samplers.problems import BIMODAL, GAUSSIAN, Mixture
 from ...samplers.protocols import Denoiser, Noise
 from .methods import Method
@@ -27,7 +27,7 @@ def error_of(method: Method, path: Path, problem: Mixture | None = None) -> tupl
     counted = _Counted(method.solve)
     if method.stochastic:
         return distribution_error(counted, problem or GAUSSIAN, path), counted.evaluations
-    return solution_error(counted, problem or BIMODAL, path), counted.evaluations
+    return solution_error(counted, problem or BIMODAL, path, ends(method, path)), counted.evaluations
 
 
 def error_if_any(method: Method, path: Path, problem: Mixture | None = None) -> tuple[float, float]:

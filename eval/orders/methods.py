@@ -38,6 +38,7 @@ class Method:
         floor: errors below it are rounding, of another program's float32 for example.
         note: what a reader must know, such as why it cannot be had.
         peer: whether it is another program's.
+        upwards: whether it goes from clean to noisy.
     """
 
     source: str
@@ -51,6 +52,7 @@ class Method:
     floor: float = 1e-10
     note: str = ""
     peer: bool = False
+    upwards: bool = False
 
 
 def methods(names: Iterable[str] = ()) -> list[Method]:
@@ -109,6 +111,7 @@ def _method(text: str) -> Method:
         declared=sampler.order,
         evaluations=sampler.evaluations,
         note=f"rtol = atol = steps^-{sampler.order}" if controlled else "",
+        upwards=getattr(sampler, "upwards", False),
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...samplers.level import Level
 from ...samplers.noise import SeededNoise
-from ...samplers.path import Path
+from ...samplers.path import Path, ends
 from ...samplers.protocols import Run, Sampler
 from ...samplers.run import lockstep, start
 from .process import Process, process_of
@@ -37,16 +37,18 @@ class SamplerFunction:
             return x
         extra_args = extra_args or {}
         process = process_of(model.inner_model.inner_model.model_sampling)
-        path, seeds = path_of(process, sigmas.tolist()), image_seeds(extra_args.get("seed"), len(x))
+        upwards, seeds = getattr(self.sampler, "upwards", False), image_seeds(extra_args.get("seed"), len(x))
+        path = path_of(process, sigmas.tolist(), upwards)
+        first, last = ends(self.sampler, path)
         each = 1 if self.sampler.evaluations is None else len(x)  # steps that follow from the image: a run for each
-        steps = Steps(path, process, callback or (lambda report: None))
+        steps = Steps(path, process, upwards, callback or (lambda report: None))
         host = Host(model, process, extra_args, self.sampler.needs, steps, self._poll)
-        begin = (x / process.gain(path.levels[0])).split(each)
+        begin = (x / process.gain(first)).split(each)
         noises = (SeededNoise(seeds[i : i + each], x.shape[1:], x.device) for i in range(0, len(x), each))
         runs = [start(self.sampler, part, path, noise) for part, noise in zip(begin, noises, strict=True)]
-        ends = lockstep([_numbered(i, run) for i, run in enumerate(runs)], host)
+        results = lockstep([_numbered(i, run) for i, run in enumerate(runs)], host)
         steps.finish()
-        return torch.cat(ends) * process.gain(path.levels[-1])
+        return torch.cat(results) * process.gain(last)
 
 
 def _numbered(i: int, run: Run) -> Generator[tuple[int, Tensor, Level], Any, Tensor]:
@@ -117,19 +119,25 @@ class Host:
 class Steps:
     """Reports each step of the path once, with the prediction that was made at its very level."""
 
-    def __init__(self, path: Path, process: Process, callback: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, path: Path, process: Process, upwards: bool, callback: Callable[[dict[str, Any]], None]) -> None:
         self.levels, self.process, self.callback = path.levels[:-1], process, callback
+        self.upwards = upwards
+        if upwards:
+            self.levels = path.levels[:0:-1]
         self.step = 0
         self._report: dict[str, Any] | None = None
 
     def arrive(self, level: Level) -> None:
-        """A request at this level: the step before it is over once the level is less noisy than that step's."""
+        """A request at this level: the step before it is over once the level lies behind that step's."""
         reached = self.step
-        while reached + 1 < len(self.levels) and not level.noisier_than(self.levels[reached + 1]):
+        while reached + 1 < len(self.levels) and not self._before(level, self.levels[reached + 1]):
             reached += 1
         if reached > self.step:
             self.finish()
             self.step = reached
+
+    def _before(self, one: Level, other: Level) -> bool:
+        return other.noisier_than(one) if self.upwards else one.noisier_than(other)
 
     def answered(self, x: Tensor, level: Level, x0: Tensor) -> None:
         """Its answer, kept for the report if it belongs to the start of the step or is the first one within."""
@@ -144,10 +152,11 @@ class Steps:
             self._report = None
 
 
-def path_of(process: Process, sigmas: Sequence[float]) -> Path:
-    """
+def path_of(process: Process, sigmas: Sequence[float], upwards: bool = False) -> Path:
+    """The path of SIGMAS that fall, or that rise for a sampler that goes upwards.
+
     Raises:
-        ValueError: for SIGMAS that are no path from noisy to clean, in ComfyUI's words.
+        ValueError: for SIGMAS that are no such path, in ComfyUI's words.
     """
     if len(sigmas) < 2:
         raise ValueError(f"sigmas: {len(sigmas)} given, at least 2 are needed, the start and the end of one step")
@@ -155,12 +164,15 @@ def path_of(process: Process, sigmas: Sequence[float]) -> Path:
         if not 0 <= sigma < float("inf") or (process.flow and sigma > 1):
             most = "1 for this flow model" if process.flow else "infinity"
             raise ValueError(f"sigmas: number {i} is {sigma:g}; they must be at least 0 and at most {most}")
-        if i and sigma >= sigmas[i - 1]:
+        if i and (sigma <= sigmas[i - 1] if upwards else sigma >= sigmas[i - 1]):
+            other = "this sampler unsamples: put FlipSigmas before it" if upwards else "to unsample use inverse"
             raise ValueError(
-                f"sigmas: number {i} is {sigma:g} after {sigmas[i - 1]:g}; they must fall from one to the next. "
-                "For rising sigmas (unsampling) use ComfyUI's euler; for repeated ones ask for fewer steps"
+                f"sigmas: number {i} is {sigma:g} after {sigmas[i - 1]:g}; they must {'rise' if upwards else 'fall'} "
+                f"from one to the next; {other}, and for repeated ones ask for fewer steps"
             )
-    return Path(process.level(sigma) for sigma in sigmas)
+    if upwards and process.flow and sigmas[-1] == 1:
+        raise ValueError("sigmas: ComfyUI divides a flow's result by 1 - sigma, 0 at the last; end a little below 1")
+    return Path(process.level(sigma) for sigma in (reversed(sigmas) if upwards else sigmas))
 
 
 def image_seeds(seed: Any, count: int) -> list[int]:

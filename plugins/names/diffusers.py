@@ -15,8 +15,8 @@ from .settings_read import Settings
 
 REFUSED = {
     "SCMScheduler": "its second step starts at an angle of 1.3; use lcm with tabulated spacing on trigflow",
-    "DDIMInverseScheduler": "it adds noise instead of removing it",
-    "DPMSolverMultistepInverseScheduler": "it adds noise instead of removing it",
+    "DDIMInverseScheduler": "it adds noise instead of removing it, as ddim_inverse",
+    "DPMSolverMultistepInverseScheduler": "it adds noise instead of removing it, as inverse(dpmpp_2m)",
     "CMStochasticIterativeScheduler": "its levels go by pairs; use consistency with tabulated spacing",
 }
 """Schedulers without counterpart, and why."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from ..level import CLEAN, PURE_NOISE, Level
-from ..path import Path
+from ..path import Path, ends
 from ..problems import BIMODAL, GAUSSIAN
 from ..protocols import Sampler
 from .convergence import SCALES, jagged_path, moment_error, pure_noise_path, slope, trajectory_error
@@ -87,13 +87,14 @@ def check_scales_agree(sampler: Sampler) -> None:
     """x / alpha depends on sigma / alpha alone: variance exploding, preserving and flow paths give the same image."""
     for make, kind in ((jagged_path, "finite sigma/alpha"), (pure_noise_path, "alpha = 0")):
         scales = ("VE", "VP", "flow") if make is jagged_path else ("VP", "flow")
-        ends = {}
+        found = {}
         for scale in scales:
             path = make(scale, 12)
-            x = normal_quantiles(8) * path.levels[0].norm
-            ends[scale] = walk(sampler, BIMODAL, x, path, noise_for(sampler, x)) / path.levels[-1].alpha
+            first, last = ends(sampler, path)
+            x = normal_quantiles(8) * first.norm
+            found[scale] = walk(sampler, BIMODAL, x, path, noise_for(sampler, x)) / (last.alpha or last.sigma)
         for one, other in pairwise(scales):
-            difference = distance(ends[one], ends[other])
+            difference = distance(found[one], found[other])
             require(
                 difference < 1e-10,
                 sampler,
@@ -103,13 +104,16 @@ def check_scales_agree(sampler: Sampler) -> None:
 
 
 def check_pure_noise_start(sampler: Sampler) -> None:
-    """Starting at alpha = 0 (flow, zero terminal SNR) gives finite images that converge to the closed form."""
+    """Starting at alpha = 0 (flow, zero terminal SNR) gives finite images that converge to the closed form.
+
+    For a method that goes upwards this is where it ends.
+    """
     _converges(sampler, 0.1, "a path from alpha = 0; log(alpha/sigma) is -inf there and needs the one-evaluation step")
 
 
 def check_clean_end(sampler: Sampler) -> None:
     """A last step to sigma = 0 returns the model's last answer, and the image converges to the closed form."""
-    for scale in SCALES:
+    for scale in () if getattr(sampler, "upwards", False) else SCALES:
         path = Path([*jagged_path(scale, 5).levels, CLEAN])
         model, x = Watched(BIMODAL), normal_quantiles(8)[2:3] * path.levels[0].norm
         difference = distance(walk(sampler, model, x, path, noise_for(sampler, x)), model.answers[-1])
@@ -137,7 +141,8 @@ def check_split_path(sampler: Sampler) -> None:
 def check_one_step_path(sampler: Sampler) -> None:
     """One step works: to a clean image it is the model's answer, otherwise it is near the exact state."""
     x = normal_quantiles(8)
-    for first in (PURE_NOISE, *(scale(2.0) for scale in SCALES.values())):
+    clean_from = (PURE_NOISE, *(scale(2.0) for scale in SCALES.values()))
+    for first in () if getattr(sampler, "upwards", False) else clean_from:
         difference = distance(walk(sampler, BIMODAL, x, Path([first, CLEAN]), noise_for(sampler, x)), BIMODAL(x, first))
         require(difference < 1e-12, sampler, f"one step from {tuple(first)} to clean is {difference:.1e} away from x0")
     error = _error(sampler, Path([Level(1.0, 1.0), Level(1.0, 0.5)]))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..level import CLEAN, PURE_NOISE, Level, variance_preserving
 from ..noise import no_noise
-from ..path import Path
+from ..path import Path, ends
 from ..problems import GAUSSIAN, Mixture
 from ..protocols import Denoiser, Noise, Sampler
 from .trial import normal_quantiles, walk
@@ -53,14 +53,15 @@ def pure_noise_path(scale: str, steps: int, last: float = 0.1) -> Path:
 
 def trajectory_error(sampler: Sampler, problem: Mixture, path: Path) -> float:
     """Root mean square distance from the exact probability-flow solution, in units of the data."""
-    return solution_error(partial(walk, sampler), problem, path)
+    return solution_error(partial(walk, sampler), problem, path, ends(sampler, path))
 
 
-def solution_error(solve: Solve, problem: Mixture, path: Path) -> float:
-    """``trajectory_error`` of anything that solves."""
-    x, exact = _solution(problem, path.levels[0], path.levels[-1])
+def solution_error(solve: Solve, problem: Mixture, path: Path, between: tuple[Level, Level] | None = None) -> float:
+    """``trajectory_error`` of anything that solves, from the first level of the path to its last or as told."""
+    first, last = between or (path.levels[0], path.levels[-1])
+    x, exact = _solution(problem, first, last)
     error = solve(problem, x.clone(), path, no_noise) - exact
-    return error.square().mean().sqrt().item() / path.levels[-1].alpha
+    return error.square().mean().sqrt().item() / (last.alpha or last.sigma)
 
 
 @lru_cache(maxsize=64)
