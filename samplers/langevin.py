@@ -24,13 +24,17 @@ class PredictorCorrector:
     x <- x + e score + sqrt(2 e) z,    e = 2 (snr |z| / |score|)^2,    score = (alpha_s x0 - x) / sigma_s^2
 
     Song et al. 2020, arXiv:2011.13456, Algorithms 2, 4 and 5. The norms |.| are those of each image, not means of the
-    batch, so an image does not depend on its neighbours. A step from alpha = 0 or to sigma = 0 is not corrected. The
-    Langevin step does not shrink as steps grow, so a small bias of about snr^2 of the noise's variance remains.
-    A multistep method starts anew at each step.
+    batch, so an image does not depend on its neighbours. size="level" takes e = 2 snr^2 sigma_s^2, what the norms come
+    to for a score that is all noise: annealed Langevin dynamics (Song, Ermon 2019, arXiv:1907.05600, Algorithm 1), and
+    linear in x. A step from alpha = 0 or to sigma = 0 is not corrected. A multistep method starts anew at each step.
+
+    A Langevin step does not shrink as steps grow, so a bias remains: many of them multiply the variance V of Gaussian
+    data by 1 + snr^2, and with size="level" by 1 / (1 - snr^2 sigma_s^2 / V).
     """
 
     sampler: Sampler = setting(EulerAncestral(), kind="sampler", help="the predictor")
     snr: float = setting(0.16, low=0.0, high=1.0, help="size of a Langevin step: noise to score")
+    size: str = setting("norms", choices=("norms", "level"), help="what a Langevin step is measured by")
     corrections: int = setting(1, low=0, high=100, help="Langevin steps at each level")
     stochastic, needs = True, inner("needs")
     aliases = ("ScoreSdeVeScheduler",)
@@ -53,7 +57,10 @@ class PredictorCorrector:
 
     def _correct(self, x: Tensor, x0: Tensor, s: Level, z: Tensor) -> Tensor:
         score = (x0 * s.alpha - x) / s.sigma**2
-        root = self.snr * _norm(z) / _norm(score).clamp(min=1e-30)  # sqrt(e / 2)
+        if self.size == "level":
+            root = self.snr * s.sigma  # sqrt(e / 2)
+        else:
+            root = self.snr * _norm(z) / _norm(score).clamp(min=1e-30)
         return (x + score * (2 * root**2)).add_(z * root, alpha=2.0)
 
 

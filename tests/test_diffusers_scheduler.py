@@ -31,7 +31,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SHAPE, SEED = (3, 4), 11
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-REFUSED = {"afs": "changes x before its first evaluation", "dpm_adaptive": "chooses its evaluations as it goes"}
+REFUSED = {
+    "afs": "changes x before its first evaluation",
+    "ddim_inverse": "changes x before its first evaluation",
+    "dpm_adaptive": "chooses its evaluations as it goes",
+    "inverse": "changes x before its first evaluation",
+}
 SERVED = [name for name, entry in catalogue("sampler").items() if not entry.cls().needs and name not in REFUSED]
 WRAPPED = [
     "churn(dpmpp_2s, s_churn=20)", "restart(euler, high=5)", "predictor_corrector(heun)", "lms(start=runge_kutta)"

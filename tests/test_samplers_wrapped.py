@@ -116,6 +116,34 @@ def test_restart_walks_the_part_between_its_levels_again():
     assert [level.sigma for level in model.levels] == [5.0, 3.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0, 0.5, 0.1]
 
 
+LOUD = {scale: jagged_path(scale, 200, first=8.0, last=2.0) for scale in SCALES}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("snr", [0.1, 0.4])
+def test_langevin_steps_of_the_level_leave_the_bias_that_is_stated(scale, snr):
+    """Mean and deviation exactly, from one linear run: those of the marginal but for the stated factor."""
+    mean, std = output_moments(PredictorCorrector(snr=snr, size="level"), LOUD[scale])
+    last = LOUD[scale].levels[-1]
+    exact_mean, variance = GAUSSIAN.moments(last)
+    biased = variance / (1 - snr**2 * last.sigma**2 / variance)
+    assert mean == pytest.approx(exact_mean, abs=1e-3 * last.norm)
+    assert std == pytest.approx(math.sqrt(biased), rel=2e-3)
+    assert biased / variance > 1.009
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_langevin_steps_of_norms_leave_the_bias_that_is_stated(scale):
+    """An image of many pixels, whose norms are their means: the variance is 1 + snr^2 times the marginal's."""
+    last, noise = LOUD[scale].levels[-1], SeededNoise((0,), (20_000,), dtype=torch.float64)
+    exact_mean, variance = GAUSSIAN.moments(last)
+    x = GAUSSIAN.flow(noise.initial(), PURE_NOISE, LOUD[scale].levels[0])
+    for snr in (0.0, 0.4):
+        end = sample(PredictorCorrector(snr=snr), GAUSSIAN, x, LOUD[scale], noise)
+        assert end.mean().item() == pytest.approx(exact_mean, abs=0.02 * last.norm)
+        assert end.var().item() == pytest.approx(variance * (1 + snr**2), rel=0.04)
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_restart_contracts_an_error_made_above(scale):
     """A start of twice the right spread: what is left of it after going back is less for each repeat."""
