@@ -60,6 +60,7 @@ def register_samplers(register: Register) -> None:
     register("afs", samplers.AFS)
     register("inverse", samplers.Inverse)
     register("ddim_inverse", samplers.DDIMInverse)
+    register("repaint", samplers.RePaint)
 
 
 @hookimpl

@@ -49,6 +49,7 @@ from .multistep import DPMpp2M as DPMpp2M
 from .path import Path as Path
 from .pndm import IPNDM as IPNDM
 from .pndm import PNDM as PNDM
+from .repaint import RePaint as RePaint
 from .restart import Restart as Restart
 from .runge_kutta import RungeKutta as RungeKutta
 from .sa_solver import SASolver as SASolver

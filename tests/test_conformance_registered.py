@@ -58,6 +58,8 @@ MORE = [
     "lms(points=3)",
     "lms(points=3,start=runge_kutta)",
     "lms(quantity=flow,start=runge_kutta)",
+    "repaint(jump=2,resamples=2)",
+    "repaint(heun)",
     "res_2s(c2=1)",
     "restart(euler,repeats=2)",
     "sa_solver(tau=0)",
@@ -80,6 +82,7 @@ RAISED = {
     "check_host_edits": "the first evaluation is at the raised level, after the noise, so an edit there is another one",
     "check_one_step_path": "x0 of one step is that at the raised level",
 }
+RESAMPLED = {"check_clean_end": "the part next to clean is walked ten times, and its steps do not shrink in log-SNR"}
 AGAIN = {"check_evaluations": "part of the path is walked again, at that many evaluations more"}
 NOT_LINEAR = "the step depends on norms of the noise, so moments cannot be read off single draws"
 CONTRAST = "made for distilled networks: with the mean of a diffusion model for x0, replacing noise costs contrast"
@@ -126,6 +129,9 @@ EXPECTED = {
         "check_split_path": NOT_LINEAR,
         "check_shapes": "norms are those of an image, so the same numbers in other images are another problem",
     },
+    "repaint": RESAMPLED,
+    "repaint(heun)": RESAMPLED,
+    "repaint(jump=2,resamples=2)": AGAIN,
     "restart": AGAIN,
     "restart(euler,repeats=2)": AGAIN,
     "runge_kutta(bogacki_shampine5)": SMALL,
