@@ -59,7 +59,7 @@ class DDIM:
 
     eta: float = setting(0.0, low=0.0, high=1.0, help="0 deterministic, 1 as noisy as DDPM")
     order, stochastic, evaluations, needs = 1, True, 1, ()
-    aliases = ("DDIMScheduler",)
+    aliases = ("DDIMScheduler", "DDIMParallelScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         return (yield from _ancestral(x, path, noise, ancestral_std, self.eta))
@@ -77,7 +77,7 @@ class DDPM:
 
     variance: str = setting("small", choices=("small", "large"), help="beta-tilde or beta of the step")
     order, stochastic, evaluations, needs = 1, True, 1, ()
-    aliases = ("DDPMScheduler", "sample_ddpm")
+    aliases = ("DDPMScheduler", "sample_ddpm", "DDPMParallelScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:

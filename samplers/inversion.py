@@ -46,7 +46,8 @@ class Inverse:
             raise ValueError(f"inverse(sampler={self.sampler!r}): noise cannot be undone; use euler, heun or dpmpp_2m")
         levels = path.levels[::-1]
         if not levels[0].sigma:
-            x, _ = yield from _arrive(x, _guess(x, None, *levels[:2]), *levels[:2])
+            clean, first = levels[:2]
+            x, _ = yield from _arrive(x, _guess(x, None, clean, first), clean, first)
             levels = levels[1:]
         finite = levels if levels[-1].alpha else levels[:-1]
         if len(finite) > 1:

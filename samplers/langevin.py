@@ -57,9 +57,8 @@ class PredictorCorrector:
 
     def _correct(self, x: Tensor, x0: Tensor, s: Level, z: Tensor) -> Tensor:
         score = (x0 * s.alpha - x) / s.sigma**2
-        if self.size == "level":
-            root = self.snr * s.sigma  # sqrt(e / 2)
-        else:
+        root: Tensor | float = self.snr * s.sigma  # sqrt(e / 2)
+        if self.size == "norms":
             root = self.snr * _norm(z) / _norm(score).clamp(min=1e-30)
         return (x + score * (2 * root**2)).add_(z * root, alpha=2.0)
 

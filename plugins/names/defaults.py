@@ -34,9 +34,14 @@ _FLOW_MATCH = {
     "base_image_seq_len": 256, "max_image_seq_len": 4096, "invert_sigmas": False, "shift_terminal": None, **_SIGMAS,
 }  # fmt: skip
 
+_DDIM = {**_TRAINED, **_CLIP, "set_alpha_to_one": True, **_THRESHOLD, **_LEADING, **_ZERO_SNR}
+_DDPM = {**_TRAINED, **_CLIP, "variance_type": "fixed_small", **_THRESHOLD, **_LEADING, **_ZERO_SNR}
+
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "DDIMScheduler": {**_TRAINED, **_CLIP, "set_alpha_to_one": True, **_THRESHOLD, **_LEADING, **_ZERO_SNR},
-    "DDPMScheduler": {**_TRAINED, **_CLIP, "variance_type": "fixed_small", **_THRESHOLD, **_LEADING, **_ZERO_SNR},
+    "DDIMScheduler": _DDIM,
+    "DDPMScheduler": _DDPM,
+    "DDIMParallelScheduler": _DDIM,
+    "DDPMParallelScheduler": _DDPM,
     "EulerDiscreteScheduler": {
         **_TRAINED, **_SPACED, **_SIGMAS, **_ZERO_SNR, "interpolation_type": "linear", "timestep_type": "discrete",
         "sigma_min": None, "sigma_max": None, "final_sigmas_type": "zero",

@@ -218,6 +218,8 @@ def _flow_match(sampler: str) -> Callable[[Settings], tuple[str, str]]:
 READERS: dict[str, Callable[[Settings], tuple[str, str]]] = {
     "DDIMScheduler": _ddim,
     "DDPMScheduler": _ddpm,
+    "DDIMParallelScheduler": _ddim,
+    "DDPMParallelScheduler": _ddpm,
     "EulerDiscreteScheduler": _euler,
     "EulerAncestralDiscreteScheduler": _plain("euler_ancestral"),
     "HeunDiscreteScheduler": _heun,
