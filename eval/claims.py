@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 LEASE = 60.0  # seconds without a sign of life after which a claim is free
 BEATS = 6  # signs of life a lease
+UNSIGNED = 5.0  # seconds after which a claim is free whose maker did not live to write its name into it
 
 
 class Sighting(NamedTuple):
@@ -57,10 +58,8 @@ class Claims:
         path = self.folder / name
         if self._create(path):
             return True
-        if self._abandoned(path):
-            self._clear(path)
-            return self._create(path)
-        return False
+        abandoned = self._abandoned(path)
+        return abandoned is not None and self._clear(path, abandoned) and self._create(path)
 
     def release(self, name: str) -> None:
         """Give a claim of ours back."""
@@ -81,24 +80,31 @@ class Claims:
         self.held.add(path)
         return True
 
-    def _abandoned(self, path: Path) -> bool:
+    def _abandoned(self, path: Path) -> str | None:
+        """What an abandoned claim says; None for one that is held."""
         try:
             touched, text = path.stat().st_mtime_ns, path.read_text()
         except OSError:
-            return False  # given back meanwhile: the next round finds it published or free
+            return None  # given back meanwhile: the next round finds it published or free
         if _holder_is_gone(text):
-            return True
+            return text
         sighting = self.seen.get(path)
         if sighting is None or sighting.touched != touched:
             sighting = self.seen[path] = Sighting(touched, time.monotonic())
-        return time.monotonic() - sighting.since > self.lease
+        lease = self.lease if text else min(self.lease, UNSIGNED)
+        return text if time.monotonic() - sighting.since > lease else None
 
-    def _clear(self, path: Path) -> None:
-        """Remove an abandoned claim; of several who try, the rename lets one succeed."""
+    def _clear(self, path: Path, text: str) -> bool:
+        """Remove the abandoned claim that said this, unless another was faster and has claimed anew."""
         grave = path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}")
-        with contextlib.suppress(FileNotFoundError):
-            path.rename(grave)
+        try:
+            path.rename(grave)  # of several who try, one succeeds
+            if stolen := grave.read_text() != text:
+                os.link(grave, path)  # it is that of a worker alive: back to its place
             grave.unlink()
+        except OSError:
+            return False
+        return not stolen
 
     def _beat(self) -> None:
         while not self.stopped.wait(self.lease / BEATS):

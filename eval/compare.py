@@ -13,8 +13,8 @@ from ..reports.numbers import count, digits, number, short
 from .cells import Cell
 from .comparable import Measurement, refusal
 from .errors import UsageError
+from .plans import PLAN, Plan, load_plan
 from .results import covered
-from .runner import PLAN, Plan, load_plan
 from .selection import describe, select
 from .statistics import Differences, Joint, images_needed, simultaneous
 from .statistics.simultaneous import LEVEL
@@ -101,14 +101,23 @@ def _measure(a: Side, b: Side, metric: str) -> tuple[Measurement, Measurement]:
     return one, other
 
 
-def _differ(one: Measurement, other: Measurement, level: float = LEVEL) -> Differences:
-    return simultaneous(Joint.of({"a": one.value, "b": other.value}), level)
+def _differ(plan: Plan, one: Measurement, other: Measurement, level: float = LEVEL) -> Differences:
+    values = {"a": one.value, "b": other.value}
+    return simultaneous(Joint.of(values, plan.clusters(one.value.n)), level)
 
 
 def _of_two(a: Side, b: Side, metric: str) -> str:
     one, other = _measure(a, b, metric)
     names = _names(a, b)
-    return sentence(*names, metric, one, other, _differ(one, other), build("metric", metric).higher_is_better)
+    found, higher = _differ(a.plan, one, other), build("metric", metric).higher_is_better
+    return sentence(*names, metric, one, other, found, higher, _whose(a.plan, one.value.n))
+
+
+def _whose(plan: Plan, images: int) -> str:
+    """Of which prompts the images are, where they share some, and whether the claim is about others too."""
+    prompts = len({plan.prompts[i % len(plan.prompts)] for i in range(images)})
+    like = ", for prompts like these" if plan.sweep.intervals == "prompts" else ""
+    return f" of {count(prompts, 'prompt')}{like}" if prompts < images or like else ""
 
 
 def _names(a: Side, b: Side) -> tuple[str, str]:
@@ -122,19 +131,21 @@ def _names(a: Side, b: Side) -> tuple[str, str]:
 
 
 def sentence(
-    a: str, b: str, metric: str, one: Measurement, other: Measurement, found: Differences, higher: bool | None
-) -> str:
+    a: str, b: str, metric: str, one: Measurement, other: Measurement, found: Differences, higher: bool | None,
+    whose: str = "",
+) -> str:  # fmt: skip
     """What the data say about a and b, in one sentence with numbers."""
     n, d, se = one.value.n, found.pairs.difference[0], found.pairs.se[0]
     low, high = sorted((float(found.low[0]), float(found.high[0])))
     half = (high - low) / 2
     values = [number(m.value.value, m.value.value - half, m.value.value + half) for m in (one, other)]
+    images = count(n, "common image") + whose
     against = f"{metric} is {values[0]} against {values[1]}"
     if d == 0 and se == 0:
-        return f"{a} and {b} are the same: {against} over {count(n, 'common image')}, each of which counts the same."
+        return f"{a} and {b} are the same: {against} over {images}, each of which counts the same."
     places = digits(d, low, high)
     interval = f"[{low:+.{places}f}, {high:+.{places}f}]"
-    difference = f"{against}, a difference of {d:+.{places}f} {interval} over {count(n, 'common image')}"
+    difference = f"{against}, a difference of {d:+.{places}f} {interval} over {images}"
     if found.separated[0]:
         verb = "has more" if higher is None and d > 0 else "has less" if higher is None else ""
         better = verb or ("is better than" if (d > 0) == higher else "is worse than")
@@ -156,12 +167,13 @@ def _of_runs(a: Path, b: Path, matched: Sequence[tuple[Side, Side]], metric: str
     lines, same, apart = [], 0, 0
     for first, second in matched:
         one, other = _measure(first, second, metric)
-        found = _differ(one, other, level)
+        found = _differ(first.plan, one, other, level)
         same += bool(found.pairs.difference[0] == 0 and found.pairs.se[0] == 0)
         if found.separated[0]:
             apart += 1
             names = (f"{a.name}:{describe(first.cell)}", f"{b.name}:{describe(second.cell)}")
-            lines.append(sentence(*names, metric, one, other, found, higher))
+            whose = _whose(first.plan, one.value.n)
+            lines.append(sentence(*names, metric, one, other, found, higher, whose))
     yield (
         f"Of {count(len(matched), 'cell')} that {a} and {b} have in common, {apart} "
         f"{'differs' if apart == 1 else 'differ'} measurably in {metric}, {same} are the same image by image, and the "

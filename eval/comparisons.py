@@ -80,7 +80,7 @@ def compared(metric: str, looks: Sequence[Look]) -> pd.DataFrame:
 
 
 def _pairs(metric: str, one: Look) -> pd.DataFrame:
-    found, n = one.found, len(one.joint.influences)
+    found, n = one.found, one.joint.images
     cells = np.array(one.joint.cells, dtype=object)
     needed = images_needed(found.pairs.difference, found.pairs.se, n, found.critical)
     columns = (

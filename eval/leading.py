@@ -11,7 +11,7 @@ from ..reports.metric_words import decisive
 from ..reports.numbers import count, short
 from .cells import Planned
 from .results import covered
-from .runner import Plan
+from .plans import Plan
 from .selection import describe
 from .store import Store
 

@@ -20,8 +20,8 @@ from ..samplers.spacings import Tabulated
 from ..samplers.spacings.optimise import Reference, gits, optimal_steps, reference, table
 from .branches import NAMED, Texts, answering, condition, conditions_of, needed, texts_of
 from .errors import UsageError
+from .prepared import device_of
 from .protocols import Condition, Model
-from .runner import device_of
 from .sweep import Sweep
 
 METHODS = ("gits", "optimal_steps")

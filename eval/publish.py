@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .plans import Plan
 from .results import evaluate, previews
-from .runner import Plan
 from .store import Store
 
 

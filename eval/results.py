@@ -22,15 +22,13 @@ from .comparable import Measurement
 from .comparisons import Costs, Look, compared, families, look, standing
 from .images import PREVIEW, PREVIEWS
 from .per_image import per_image
+from .plans import Plan
 from .protocols import Value
 from .provenance import versions
-from .runner import Plan
 from .scales import scale_of
-from .statistics import Joint
+from .statistics import Joint, interval
 from .store import Observed, Store
 from .sweep import metric_instances
-
-Z95 = 1.959963984540054  # normal quantile of a two-sided 95 % interval
 
 
 class Evaluation(NamedTuple):
@@ -76,13 +74,13 @@ def _looks(plan: Plan, store: Store, family: list[Measurement], metrics: dict[st
         return []
     sequential, metric = bool(plan.sweep.until), metrics[family[0].metric]
     values = {one.cell.key: one.value for one in family}
-    found = [look(Joint.of(values), sequential=sequential)]
+    found = [look(Joint.of(values, plan.clusters(family[0].value.n)), sequential=sequential)]
     for number, images in enumerate(plan.sweep.looks()[1:], 1):
         more = [one.cell for one in family if covered(store, one.cell) >= images]
         if len(more) < 2:
             break
         values = {cell.key: metric.evaluate(store.observations(cell, images)) for cell in more}
-        found.append(look(Joint.of(values), number, sequential=True))
+        found.append(look(Joint.of(values, plan.clusters(images)), number, sequential=True))
     return found
 
 
@@ -126,7 +124,8 @@ def _rows(
             reason = f"{text}: {error}"
             yield {**base, **measured, "metric": text, "status": "failed", "reason": reason, "value": math.nan}, None
         else:
-            yield {**base, **measured, **_number(text, metric, value)}, Measurement(cell, text, value)
+            number = _number(text, metric, value, plan.clusters(value.n))
+            yield {**base, **measured, **number}, Measurement(cell, text, value)
 
 
 def _missing(observed: Observed, have: int) -> str:
@@ -134,15 +133,14 @@ def _missing(observed: Observed, have: int) -> str:
     return f"{damaged}{have} of {observed.images} images are there; run the sweep again"
 
 
-def _number(text: str, metric: Any, value: Value) -> dict[str, Any]:
+def _number(text: str, metric: Any, value: Value, cluster: np.ndarray | None) -> dict[str, Any]:
+    unit = {} if cluster is None else {"unit_of_the_intervals": f"prompt, {len(np.unique(cluster))} of them"}
     return {
         "metric": text,
         "value": value.value,
-        "se": value.se,
-        "low": value.value - Z95 * value.se,
-        "high": value.value + Z95 * value.se,
+        **interval(value.value, value.influence, cluster)._asdict(),
         "higher_is_better": metric.higher_is_better,
-        "card": json.dumps(value.card, default=str),
+        "card": json.dumps({**value.card, **unit}, default=str),
     }
 
 

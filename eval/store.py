@@ -95,7 +95,8 @@ class Store:
 
         folder = self.folder(cell)
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / "cell.json", json.dumps(dataclasses.asdict(cell), indent=1).encode())
+        if not (folder / "cell.json").exists():
+            write_atomic(folder / "cell.json", json.dumps(dataclasses.asdict(cell), indent=1).encode())
         stop = start + len(next(iter(observations.values())))
         path = folder / _name(start, stop)
         earlier = load_file(path) if intact(path) else {}

@@ -131,11 +131,15 @@ class Sweep(BaseModel):
     images: int = Field(100, ge=1, le=2**31, description="images a cell")
     until: Literal["", "separated"] = Field("", description="separated: go on with the cells that nothing beats yet")
     budget: int = Field(0, ge=0, le=2**31, description="images a cell at most, with until: separated")
+    intervals: Literal["images", "prompts"] = Field(
+        "images", description="images: for just these prompts; prompts: for others like them, each prompt is one draw"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of image 0; image i has seed + i in every cell")
     metrics: Axis[MetricText] = Field(
         ["fd", "clip_score"], description="what is measured; see `sigmabench list metric`"
     )
     batch_size: int = Field(50, ge=1, le=100_000, description="images generated together")
+    shard_size: int = Field(250, ge=1, le=10**6, description="images between two writes: what a killed worker loses")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU where there is one")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="number format of the network; states are float32 at least"

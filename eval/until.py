@@ -14,8 +14,8 @@ from ..reports.metric_words import decisive
 from ..reports.results import conform, measured
 from .cells import Planned
 from .errors import UsageError
+from .plans import Plan
 from .results import evaluate
-from .runner import Plan
 from .store import Store
 
 

@@ -29,8 +29,10 @@ from ..samplers.settings import setting, settings
 from .cells import Planned
 from .errors import UsageError
 from .making import Outcome, Progress
-from .runner import Runner, load_plan
+from .plans import load_plan
+from .runner import Runner
 from .store import write_atomic
+from .watch import Watch
 
 POLL = 1.0  # seconds between two looks at a run that others make
 LOGS = "workers"  # folder of the run in which workers leave the errors that ended them
@@ -132,22 +134,15 @@ def launcher(text: str) -> Launcher:
 def run_with(workers: Launcher, runner: Runner, cells: Sequence[Planned], images: int, progress: Progress) -> Outcome:
     """``runner.extend`` by workers: returns when the last of them has ended."""
     store = runner.begin(cells, images)
-    counts = {planned.cell.key: 0 for planned in cells}
-
-    def look() -> int:
-        for planned in cells:
-            key, have = planned.cell.key, runner.have(store, planned.cell, images)
-            if have != counts[key]:
-                progress(have - counts[key], planned.cell)
-            counts[key] = have
-        return sum(counts.values())
-
-    outcome = Outcome(kept=look())
+    outcome = Outcome(kept=runner.kept(store, cells, images, progress))
+    watch = Watch(store, cells, images)
     running = workers.start(runner.folder.resolve(), runner.device)
     while running():
         time.sleep(POLL)
-        look()
-    outcome.made = look() - outcome.kept
+        watch.look(progress)
+    watch.look(progress, closely=True)
+    counts = {planned.cell.key: runner.have(store, planned.cell, images) for planned in cells}
+    outcome.made = sum(counts.values()) - outcome.kept
     for planned in cells:
         if counts[planned.cell.key] < images:
             unknown = f"the workers ended before it was done; what ended them is in {runner.folder / LOGS}"

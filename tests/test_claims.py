@@ -1,6 +1,8 @@
 """Claims: one holder at a time, freed by death, by silence and by the end of the work."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -66,3 +68,24 @@ def test_a_claim_outlives_the_lease_while_its_holder_shows_life(tmp_path):
         while time.monotonic() < end:
             assert not other.take("a")
             time.sleep(0.05)
+
+
+def test_a_claim_whose_maker_did_not_live_to_sign_it_is_soon_free(tmp_path, monkeypatch):
+    monkeypatch.setattr("sigmabench.eval.claims.UNSIGNED", 0.2)
+    (tmp_path / "a").touch()
+    with Claims(tmp_path) as claims:
+        assert not claims.take("a")
+        time.sleep(0.25)
+        assert claims.take("a")
+
+
+def test_who_comes_late_to_an_abandoned_claim_leaves_the_new_one_in_place(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "a").write_text(json.dumps({"host": socket.gethostname(), "pid": gone.pid}))
+    with Claims(tmp_path) as first, Claims(tmp_path) as late:
+        seen = late._abandoned(tmp_path / "a")
+        assert first.take("a")
+        assert not late._clear(tmp_path / "a", seen)
+        assert json.loads((tmp_path / "a").read_text())["pid"] == os.getpid()
+        assert not late.take("a")

@@ -15,9 +15,10 @@ from sigmabench.eval.comparable import Measurement, refusal
 from sigmabench.eval.comparisons import Costs, compared, look, standing
 from sigmabench.eval.errors import UsageError
 from sigmabench.eval.metrics.estimate import mean
+from sigmabench.eval.plans import load_plan
 from sigmabench.eval.publish import publish
 from sigmabench.eval.results import evaluate
-from sigmabench.eval.runner import Runner, load_plan
+from sigmabench.eval.runner import Runner
 from sigmabench.eval.selection import select
 from sigmabench.eval.statistics import Joint
 from sigmabench.eval.store import Store
@@ -70,7 +71,9 @@ def test_the_comparisons_of_a_run_are_paired_and_complete(run):
 
 
 def test_results_say_which_cells_may_be_on_the_front():
-    joint = Joint(("cheap", "dear", "poor"), np.array([5.0, 1.0, 9.0]), np.random.default_rng(0).normal(0, 1, (400, 3)))
+    joint = Joint(
+        ("cheap", "dear", "poor"), np.array([5.0, 1.0, 9.0]), np.random.default_rng(0).normal(0, 1, (400, 3)), 400
+    )
     costs = {"cheap": Costs(5, 1.0, 0.1), "dear": Costs(10, 2.0, 0.1), "poor": Costs(20, 2.0, np.nan)}
     found = standing([look(joint)], False, costs)
     assert [found[cell]["p_front_nfe"] for cell in joint.cells] == [1, 1, 0]
@@ -80,9 +83,9 @@ def test_results_say_which_cells_may_be_on_the_front():
 
 def test_a_later_look_replaces_the_pairs_that_it_has_and_spends_less():
     rng = np.random.default_rng(1)
-    first = look(Joint(("a", "b", "c"), np.array([0.0, 0.01, 5.0]), rng.normal(0, 1, (50, 3))), sequential=True)
+    first = look(Joint(("a", "b", "c"), np.array([0.0, 0.01, 5.0]), rng.normal(0, 1, (50, 3)), 50), sequential=True)
     assert first.unbeaten(False) == ["a", "b"]
-    second = look(Joint(("a", "b"), np.array([0.0, 1.0]), rng.normal(0, 1, (100, 2))), 1, sequential=True)
+    second = look(Joint(("a", "b"), np.array([0.0, 1.0]), rng.normal(0, 1, (100, 2)), 100), 1, sequential=True)
     frame = compared("m", [first, second]).set_index(["a", "b"])
     assert (first.level, second.level) == (0.975, 0.9875)
     assert frame["images"].to_dict() == {("a", "c"): 50, ("b", "c"): 50, ("a", "b"): 100}
@@ -251,7 +254,7 @@ def test_what_the_data_cannot_tell_is_said_with_the_images_that_would():
 def test_compare_speaks_of_cells_of_a_run(run):
     (text,) = comparing.compare("euler steps=3", "heun steps=6", run, ["luminance"])
     assert "luminance" in text
-    assert "30 common images" in text
+    assert "30 common images of 2 prompts" in text
     (text,) = comparing.compare("euler steps=3", "heun steps=6", run, [])
     assert " fd " in text
     with pytest.raises(UsageError, match="several cells"):

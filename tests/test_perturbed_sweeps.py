@@ -21,7 +21,8 @@ from sigmabench.eval.embedded.generator import SCHEDULERS, UNET, Generator, fold
 from sigmabench.eval.engine import counted, generate
 from sigmabench.eval.errors import UsageError
 from sigmabench.eval.jobs import Job
-from sigmabench.eval.runner import Runner, load_plan
+from sigmabench.eval.plans import load_plan
+from sigmabench.eval.runner import Runner
 from sigmabench.eval.sweep import Sweep
 from sigmabench.plugins.prediction import Prediction
 from sigmabench.plugins.registry import build, catalogue, describe

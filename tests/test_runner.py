@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from sigmabench.eval.errors import UsageError
+from sigmabench.eval.plans import load_plan
 from sigmabench.eval.publish import publish
 from sigmabench.eval.results import results
-from sigmabench.eval.runner import Runner, load_plan
+from sigmabench.eval.runner import Runner
 from sigmabench.eval.store import Store
 from sigmabench.eval.sweep import Sweep
 

@@ -32,7 +32,7 @@ def gaussian(values, n=400, spread=1.0, seed=0):
     """Independent cells whose values and variances are exactly these."""
     z = np.random.default_rng(seed).standard_normal((n, len(values)))
     z = np.linalg.qr(z - z.mean(axis=0))[0] * math.sqrt(n - 1) * spread
-    return Joint(tuple(map(str, range(len(values)))), np.asarray(values, dtype=float), z)
+    return Joint(tuple(map(str, range(len(values)))), np.asarray(values, dtype=float), z, n)
 
 
 # Pairs
@@ -52,14 +52,14 @@ def test_the_gain_of_pairing_is_the_ratio_of_variances():
     found = pairs(gaussian([0, 0, 0]))
     np.testing.assert_allclose(found.gain, 1, rtol=1e-9)  # uncorrelated
     x = gaussian([0, 0]).influences
-    near = pairs(Joint(("a", "b"), np.zeros(2), np.stack([x[:, 0], x[:, 0] + 0.1 * x[:, 1]], axis=1)))
+    near = pairs(Joint(("a", "b"), np.zeros(2), np.stack([x[:, 0], x[:, 0] + 0.1 * x[:, 1]], axis=1), 400))
     assert near.gain[0] == pytest.approx((1 + 1.01) / 0.01)
     assert near.se[0] == pytest.approx(0.1 / math.sqrt(400))
 
 
 def test_nearly_equal_cells_keep_the_digits_of_their_difference():
     x = gaussian([0, 0], spread=1e3).influences
-    near = Joint(("a", "b"), np.zeros(2), np.stack([x[:, 0], x[:, 0] + 1e-5 * x[:, 1]], axis=1))
+    near = Joint(("a", "b"), np.zeros(2), np.stack([x[:, 0], x[:, 0] + 1e-5 * x[:, 1]], axis=1), 400)
     assert pairs(near).se[0] == pytest.approx(1e-2 / math.sqrt(400), rel=1e-9)
 
 

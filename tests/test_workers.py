@@ -2,11 +2,7 @@
 
 import importlib.util
 import os
-import random
-import signal
-import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -14,10 +10,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from sigmabench.eval.errors import UsageError
+from sigmabench.eval.plans import load_plan
 from sigmabench.eval.results import results
-from sigmabench.eval.runner import Runner, load_plan
+from sigmabench.eval.runner import Runner
 from sigmabench.eval.store import Store
 from sigmabench.eval.sweep import Sweep
+from sigmabench.eval.watch import Watch
 from sigmabench.eval.workers import Local, Ray, Slurm, launcher, run_with
 
 FIELDS = {
@@ -76,32 +74,6 @@ def test_two_processes_make_what_one_makes_to_the_byte(tmp_path, alone):
     assert_same(arrays(tmp_path), alone)
     again = run(Local(1), tmp_path)
     assert (again.made, again.kept) == (0, 4 * 520)
-
-
-@pytest.mark.usefixtures("environment")
-def test_workers_killed_again_and_again_lose_no_finished_shard(tmp_path, alone):
-    runner = Runner(Sweep(**FIELDS), tmp_path)
-    runner.begin(runner.plan.runnable, runner.sweep.images)
-    draw, made, recomputed = random.Random(0), {}, 0
-    for _ in range(40):
-        worker = subprocess.Popen([sys.executable, "-m", "sigmabench", "join", str(tmp_path)], stderr=subprocess.PIPE)
-        before = len(made)
-        end = time.monotonic() + 120
-        wanted = draw.choice([1, 2])
-        while worker.poll() is None and len(made) < before + wanted and time.monotonic() < end:
-            time.sleep(draw.random() * 0.02)
-            for path in tmp_path.glob("cells/*/0*.safetensors"):
-                changed = path.stat().st_mtime_ns
-                recomputed += made.setdefault(path, changed) != changed
-                made[path] = changed
-        worker.send_signal(signal.SIGKILL)
-        ended = worker.wait()
-        worker.stderr.close()
-        if ended == 0:
-            break
-    assert ended == 0, "never got to the end"
-    assert recomputed == 0
-    assert_same(arrays(tmp_path), alone)
 
 
 @pytest.mark.usefixtures("environment")
@@ -182,6 +154,26 @@ def test_a_launcher_is_written_like_a_plugin(text, expected):
 def test_a_wrong_launcher_is_refused_with_the_legal_ones(text, message):
     with pytest.raises(UsageError, match=message):
         launcher(text)
+
+
+def test_a_watch_hears_of_each_shard_once_and_reads_none(tmp_path, monkeypatch):
+    runner = Runner(Sweep(**FIELDS), tmp_path)
+    cells = runner.plan.runnable
+    store = runner.begin(cells, 520)
+    runner.extend(cells, 250, quiet)
+    watch, heard = Watch(store, cells, 520), []
+    monkeypatch.setattr("sigmabench.eval.store._intact", None)  # whatever opens a shard fails
+    watch.look(lambda images, cell: heard.append(images))
+    assert heard == []
+    monkeypatch.undo()
+    runner.extend(cells[:1], 520, quiet)
+    damaged = store.shards(cells[1].cell)[0].path
+    damaged.write_bytes(damaged.read_bytes())  # written anew
+    monkeypatch.setattr("sigmabench.eval.store._intact", None)
+    watch.look(lambda images, cell: heard.append((cell, images)), closely=True)
+    assert sorted(heard, key=str) == sorted([(cells[0].cell, 250), (cells[0].cell, 20), (cells[1].cell, 250)], key=str)
+    watch.look(lambda images, cell: heard.append((cell, images)), closely=True)
+    assert len(heard) == 3
 
 
 def test_results_do_not_depend_on_who_made_which_shard(tmp_path, alone):

@@ -20,7 +20,7 @@ def report(folder: Folder) -> None:
     All numbers are computed from what the run has stored; no model is needed.
     """
     from ..publish import publish
-    from ..runner import load_plan
+    from ..plans import load_plan
 
     typer.echo(f"Report: {publish(load_plan(folder), folder)}")
 

@@ -125,7 +125,7 @@ def resume(folder: Folder, workers: Workers = "", json: Json = False) -> None:
 
     The sweep is the one in its folder; what is there is kept.
     """
-    from ..runner import load_plan
+    from ..plans import load_plan
     from .sweeping import run_sweep
 
     run_sweep(load_plan(folder).sweep, folder, workers, as_json=json)

@@ -14,9 +14,10 @@ from ...plugins.names import resolve
 from ..cells import Planned
 from ..leading import Leader
 from ..making import Outcome, Progress
+from ..plans import Plan
 from ..progress import bar
 from ..publish import publish
-from ..runner import Plan, Runner
+from ..runner import Runner
 from ..store import Store
 from ..sweep import Sweep
 from ..until import deciding_metric, undecided

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..runner import Plan, Runner
+    from ..plans import Plan
+    from ..runner import Runner
     from ..sweep import Sweep
 
 CATEGORY = "sigmabench/benchmark"
@@ -126,9 +127,9 @@ class SigmabenchReport:
         return {"required": {"folder": ("STRING", folder)}}
 
     def execute(self, folder: str) -> dict[str, Any]:
+        from ..plans import load_plan
         from ..publish import publish
         from ..results import results
-        from ..runner import load_plan
         from ..store import Store
         from . import host
         from .pictures import figure

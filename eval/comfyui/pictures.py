@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..cells import Cell
-    from ..runner import Plan
+    from ..plans import Plan
 
 GAP, TEXT, MARGIN = 4, 16, 12
 STYLES = ("-", "--", ":", "-.")

@@ -17,7 +17,7 @@ from ...plugins.registry import build
 from ..progress import Meter
 from ..publish import publish
 from ..results import covered
-from ..runner import PLAN, SWEEP, Plan, load_plan
+from ..plans import PLAN, SWEEP, Plan, load_plan
 from ..store import Store
 
 SHARE = 0.05  # of the time, at most, goes into publishing

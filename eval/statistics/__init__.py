@@ -1,5 +1,7 @@
 """How sure comparisons are, from what each image adds to each number. Nothing is resampled, so nothing is generated."""
 
+from .clusters import clusters as clusters
+from .clusters import interval as interval
 from .joint import Joint as Joint
 from .joint import draws as draws
 from .pairs import Pairs as Pairs
