@@ -261,6 +261,26 @@ def test_compare_speaks_of_cells_of_a_run(run):
         comparing.compare("euler", "heun", run, [])
 
 
+def test_intervals_over_prompts_are_of_the_means_of_prompts(tmp_path):
+    prompts = ["a cat", "a dog", "a ship"]
+    runner = made(tmp_path, prompts=prompts, intervals="prompts", metrics=["luminance"], steps=[3])
+    results, comparisons, images = evaluate(runner.plan, Store(tmp_path))
+    first = images[images.cell == results.cell[0]]
+    of_prompts = first.groupby("prompt").luminance.mean()
+    row = results.iloc[0]
+    assert row.se == pytest.approx(of_prompts.std() / np.sqrt(3), rel=1e-4)
+    assert (row.high - row.value) / row.se == pytest.approx(stats.t.ppf(0.975, 2))
+    assert '"prompt, 3 of them"' in row.card
+    two = images.pivot_table(index="prompt", columns="cell", values="luminance")[list(comparisons.loc[0, ["a", "b"]])]
+    theirs = stats.ttest_rel(two.iloc[:, 0], two.iloc[:, 1])
+    assert comparisons.p[0] == pytest.approx(theirs.pvalue, rel=1e-3)
+    assert comparisons["images"][0] == 30
+    (text,) = comparing.compare("euler steps=3", "heun steps=3", tmp_path, ["luminance"])
+    assert "over 30 common images of 3 prompts, for prompts like these" in text
+    with pytest.raises(UsageError, match="intervals = 'prompts' needs images of two prompts or more"):
+        made(tmp_path / "one", prompts=["a cat"], intervals="prompts")
+
+
 def test_two_runs_are_compared_cell_by_cell_over_their_common_images(run, tmp_path):
     made(tmp_path, images=20, steps=[3, 9])
     first, *rest = comparing.compare(str(run), str(tmp_path), run, ["luminance"])
