@@ -10,8 +10,8 @@ from ..plugins.registry import build
 from ..reports.metric_words import decisive
 from ..reports.numbers import count, short
 from .cells import Planned
-from .results import covered
 from .plans import Plan
+from .results import covered
 from .selection import describe
 from .store import Store
 

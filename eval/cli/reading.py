@@ -19,8 +19,8 @@ def report(folder: Folder) -> None:
 
     All numbers are computed from what the run has stored; no model is needed.
     """
-    from ..publish import publish
     from ..plans import load_plan
+    from ..publish import publish
 
     typer.echo(f"Report: {publish(load_plan(folder), folder)}")
 

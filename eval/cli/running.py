@@ -91,7 +91,11 @@ def sweep(
     metric: Annotated[
         list[str] | None, typer.Option(help="Such as fd, clip_score.", autocompletion=names("metric"))
     ] = None,
+    intervals: Annotated[
+        str | None, typer.Option(help="images: for just these prompts; prompts: for others too.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images generated together.")] = None,
+    shard_size: Annotated[int | None, typer.Option(help="Images between two writes.")] = None,
     device: Device = None,
     dtype: Dtype = None,
     workers: Workers = "",
@@ -108,8 +112,8 @@ def sweep(
     fields = {
         "models": model, "samplers": sampler, "schedules": schedule, "spacings": spacing, "pairs": pair, "steps": steps,
         "guidance": guidance, "scales": scale, "prompts": prompts, "negative": negative,
-        "texts": texts_by_name(text or ()), "images": images,
-        "until": until, "budget": budget, "seed": seed, "metrics": metric, "batch_size": batch_size, "device": device,
+        "texts": texts_by_name(text or ()), "images": images, "until": until, "budget": budget, "seed": seed,
+        "metrics": metric, "intervals": intervals, "batch_size": batch_size, "shard_size": shard_size, "device": device,
         "dtype": dtype,
     }  # fmt: skip
     given = {name: value for name, value in fields.items() if value not in (None, [], {})}

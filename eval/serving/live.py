@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ...plugins.registry import build
+from ..plans import PLAN, SWEEP, Plan, load_plan
 from ..progress import Meter
 from ..publish import publish
 from ..results import covered
-from ..plans import PLAN, SWEEP, Plan, load_plan
 from ..store import Store
 
 SHARE = 0.05  # of the time, at most, goes into publishing
