@@ -110,7 +110,7 @@ def _round(model: Model, walks: Sequence[Walk], starts: _Starts) -> None:
     if not others:
         return
     began, asked = time.perf_counter(), [one.rows for one in others]
-    _answer(others, partial(_predictions, model))
+    _answer(others, partial(predict, model))
     elapsed = time.perf_counter() - began
     for one, rows in zip(others, asked, strict=True):
         one.seconds += elapsed * rows / sum(asked)
@@ -132,7 +132,7 @@ def _answer(walks: Sequence[Walk], evaluate: Callable[[Sequence[Request]], Seque
         one.answer(reply)
 
 
-def _predictions(model: Model, requests: Sequence[Request]) -> list[Reply]:
+def predict(model: Model, requests: Sequence[Request]) -> list[Reply]:
     """Evaluate all branches of all requests and hand each run its own predictions: one call for each change."""
     answers: list[tuple[Tensor, dict[Branch, Tensor]]] = [(x, {}) for x, _, _ in requests]
     asked: dict[Any, list[tuple[int, Branch]]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ from ..plugins.registry import build
 from ..samplers.level import Level
 from ..samplers.noise import SeededNoise
 from ..samplers.perturbation import Branch
-from ..samplers.protocols import Predictions
+from ..samplers.protocols import Predictions, Run
 from ..samplers.run import guide, start
 from .branches import Texts, condition, texts_of
 from .cells import Cell, levels
@@ -66,16 +66,22 @@ class Live:
 
 
 class Walk:
-    """Images on their way along a path: what they ask, or what they ended with."""
+    """Images on their way along a path: what they ask, or what they ended with.
 
-    def __init__(self, model: Model, cell: Cell, samples: Sequence[Sample], device: str) -> None:
+    ``around`` wraps the sampler's run, below its guidance, for those who want to see it work.
+    """
+
+    def __init__(
+        self, model: Model, cell: Cell, samples: Sequence[Sample], device: str,
+        around: Callable[[Run], Run] = lambda run: run,
+    ) -> None:  # fmt: skip
         self.cell, self.samples, self.ended = cell, samples, False
         self.x: Tensor | None = None
         self.error: Exception | None = None
         self.evaluations, self.seconds = 0, 0.0
         self.request: Any = None
         self.begin: Tensor | None = None
-        self.run = self._run(model, device)
+        self.run = self._run(model, device, around)
         self.answer(None)
 
     @torch.no_grad()
@@ -106,13 +112,13 @@ class Walk:
         """Whether it asks about its starting noise itself, as all cells that start there do."""
         return self.request[0] is self.begin
 
-    def _run(self, model: Model, device: str) -> Generator[Request, Reply, Tensor]:
+    def _run(self, model: Model, device: str, around: Callable[[Run], Run]) -> Generator[Request, Reply, Tensor]:
         path = levels(self.cell, model)
         sampler, guidance = build("sampler", self.cell.sampler), build("guidance", self.cell.guidance)
         noise = SeededNoise([sample.seed for sample in self.samples], model.shape, device)
         unit, first = noise.initial(), path.levels[0]
         self.begin = model.begin(unit, first) if isinstance(model, Starting) else unit * first.norm
-        run = start(sampler, self.begin, path, noise)
+        run = around(start(sampler, self.begin, path, noise))
         texts = texts_of([sample.prompt for sample in self.samples], self.cell.negative, self.cell.texts)
         return (yield from _conditioned(guide(run, guidance, sampler.needs), model, texts))
 

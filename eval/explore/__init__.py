@@ -1,0 +1,1 @@
+"""``sigmabench explore``: what schedules, spacings, steps and guidance do, as data for a page to look at them."""

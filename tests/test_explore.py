@@ -1,0 +1,101 @@
+"""The exploration page: its curves, steps and walks are the plugins' own, and its sliders work in a real browser."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sigmabench.eval.cells import plan
+from sigmabench.eval.engine import generate
+from sigmabench.eval.errors import UsageError
+from sigmabench.eval.explore.curves import COUNTS, curves, schedules, spacings, taken
+from sigmabench.eval.explore.exploration import explore
+from sigmabench.eval.explore.walks import noised, walk
+from sigmabench.eval.jobs import Job
+from sigmabench.eval.protocols import Sample
+from sigmabench.eval.sweep import Sweep
+from sigmabench.plugins.registry import build
+from sigmabench.reports.exploration import strip
+from sigmabench.samplers.level import Level
+
+FIELDS = {
+    "models": ["gaussian_mixture(size=6)"], "samplers": ["euler", "heun", "euler_ancestral"], "spacings": ["karras"],
+    "steps": [4], "guidance": ["cfg(2)"], "scales": [1, 2], "device": "cpu", "prompts": ["<b>", "b"],
+}  # fmt: skip
+SAMPLE = Sample(0, 0, "<b>")
+
+
+@pytest.fixture(scope="module")
+def mixture():
+    model = build("backend", FIELDS["models"][0]).load("cpu", "float32")
+    return model, [each.cell for each in plan(Sweep(**FIELDS), FIELDS["models"][0], model, FIELDS["prompts"])]
+
+
+def test_curves_are_the_schedules_in_closed_form():
+    found = curves(schedules())
+    flow = [logsnr for t, logsnr in found["flow"] if 0 < t < 1]
+    expected = [2 * math.log((1 - t) / t) for t, _ in found["flow"] if 0 < t < 1]
+    assert flow == pytest.approx(expected, abs=6e-4)
+    assert found["flow"][0] == (0, None) and found["flow"][-1] == (1, None)
+    abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
+    assert found["linear"][100][1] == pytest.approx(float((abar / (1 - abar)).log()[499]), abs=1e-3)
+
+
+def test_steps_are_the_spacings_levels_or_the_reason_for_none():
+    found = taken(schedules(), spacings("karras(sigma_max=80)"))
+    schedule = build("schedule", "scaled_linear")
+    for name, count in itertools.product(("karras", "trailing", "kl_optimal"), COUNTS):
+        levels = build("spacing", name)(schedule, count)
+        points = found["scaled_linear"][name][count]
+        assert [t for t, _ in points] == pytest.approx([schedule.time(level) for level in levels], abs=1e-4)
+        assert points[-1][1] is None or points[-1][1] == pytest.approx(2 * levels[-1].half_logsnr, abs=1e-3)
+    assert "give sigma_max" in found["flow"]["karras"][10]
+    assert len(found["flow"]["karras(sigma_max=80)"][10]) == 11
+
+
+def test_a_watched_walk_is_the_engines(mixture):
+    model, cells = mixture
+    cells = cells[::2]  # at the first of two scales
+    watched = walk(model, cells, SAMPLE, "cpu")
+    for cell, seen in zip(cells, watched, strict=True):
+        (expected,) = generate(model, [Job(cell, [SAMPLE])])
+        assert torch.equal(seen.x, expected)
+    assert [len(seen.frames) for seen in watched] == [4, 7, 4]
+    euler = watched[0].frames
+    for s, t in itertools.pairwise(euler):
+        slope = (s.x - s.level.alpha * s.x0) / s.level.sigma  # Euler: both predictions stay along the step
+        assert torch.allclose(t.x, t.level.alpha * s.x0 + t.level.sigma * slope, atol=1e-5)
+    assert torch.allclose(watched[0].x, euler[-1].x0, atol=1e-6)
+
+
+def test_the_forward_process_mixes_one_noise():
+    x0, noise = torch.randn(2, 1, 3, 4, 4, dtype=torch.float64).unbind()
+    clean, mixed, pure = noised(x0, noise, [Level(1, 0), Level(0.6, 0.8), Level(0, 1)])
+    assert torch.equal(clean, x0) and torch.equal(pure, noise)
+    assert torch.allclose(mixed, 0.6 * x0 + 0.8 * noise)
+
+
+def test_frames_lie_in_the_strip_where_the_page_looks_for_them():
+    import base64
+    import io
+
+    from PIL import Image
+
+    frames = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 6), np.uint8)
+    packed = strip(frames)
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(packed["uri"].partition(",")[2]))))
+    columns = packed["columns"]
+    for i, frame in enumerate(frames):
+        top, left = i // columns * 4, i % columns * 6
+        assert np.array_equal(sheet[top : top + 4, left : left + 6].transpose(2, 0, 1), frame)
+
+
+def test_what_cannot_be_walked_is_said():
+    found = explore(Sweep(**{**FIELDS, "spacings": ["karras", "ltxv"]}))
+    assert [walk["label"] for walk in found["walks"]] == ["euler", "heun", "euler_ancestral"]
+    assert {one["setting"] for one in found["refused"]} >= {"euler, ltxv, cfg(scale=2)"}
+    assert [(end["method"], end["scale"]) for end in found["scales"]] == [("cfg", 1), ("cfg", 2)]
+    with pytest.raises(UsageError, match="nothing can be walked: ltxv spacing is for schedules that end at alpha = 0"):
+        explore(Sweep(**{**FIELDS, "spacings": ["ltxv"]}))
