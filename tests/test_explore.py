@@ -38,7 +38,8 @@ def test_curves_are_the_schedules_in_closed_form():
     flow = [logsnr for t, logsnr in found["flow"] if 0 < t < 1]
     expected = [2 * math.log((1 - t) / t) for t, _ in found["flow"] if 0 < t < 1]
     assert flow == pytest.approx(expected, abs=6e-4)
-    assert found["flow"][0] == (0, None) and found["flow"][-1] == (1, None)
+    assert found["flow"][0] == (0, None)
+    assert found["flow"][-1] == (1, None)
     abar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
     assert found["linear"][100][1] == pytest.approx(float((abar / (1 - abar)).log()[499]), abs=1e-3)
 
@@ -73,7 +74,8 @@ def test_a_watched_walk_is_the_engines(mixture):
 def test_the_forward_process_mixes_one_noise():
     x0, noise = torch.randn(2, 1, 3, 4, 4, dtype=torch.float64).unbind()
     clean, mixed, pure = noised(x0, noise, [Level(1, 0), Level(0.6, 0.8), Level(0, 1)])
-    assert torch.equal(clean, x0) and torch.equal(pure, noise)
+    assert torch.equal(clean, x0)
+    assert torch.equal(pure, noise)
     assert torch.allclose(mixed, 0.6 * x0 + 0.8 * noise)
 
 
