@@ -6,6 +6,7 @@ on its cell and index alone. Several runs may work on one folder at the same tim
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -39,6 +40,12 @@ class Runner:
         self.prepared = Prepared(sweep)
         self.plan, self.observers, self.device = self.prepared.plan, self.prepared.observers, self.prepared.device
         self.names = frozenset(observer.name for observer in self.observers)
+
+    def elsewhere(self, folder: Path) -> Runner:
+        """The same sweep with the same loaded models and observers, into another folder."""
+        other = copy.copy(self)
+        other.folder = folder
+        return other
 
     def run(self, progress: Progress) -> Outcome:
         """Make every missing shard; returns instead of raising when single cells fail."""

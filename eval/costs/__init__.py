@@ -1,0 +1,1 @@
+"""What a sweep costs, before it starts: evaluations counted exactly, their seconds measured in a short calibration."""

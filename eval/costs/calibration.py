@@ -1,0 +1,92 @@
+"""Seconds of a round of predictions, of an image and of a report, measured on the sweep's own model and metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...samplers.level import variance_preserving
+from ..branches import condition
+from ..cells import samples
+from ..engine import predict
+from ..protocols import Drawing, Model
+from ..publish import publish
+from ..references import of_all
+from ..runner import Runner
+from .counting import Branches, Counted
+
+ROUNDS = 5
+"""Timed rounds of each kind, after one that is not; their median counts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What was measured, in seconds."""
+
+    batch: int
+    rounds: dict[Branches, float]
+    """Of one batch: one answer to a request for these branches."""
+    image: float
+    """Of one image beside the predictions: the sampler's steps, decoding, the metrics' networks, the store."""
+    report: float
+    """Of one cell in tables, comparisons and page."""
+
+
+def calibrate(runner: Runner, backend: str, counted: Mapping[str, Counted], trial: int = 2) -> Calibration:
+    """Time a round of every kind that the model's cells ask for, then make one batch of its ``trial`` cheapest cells
+    and their report in a folder that is thrown away.
+
+    Args:
+        counted: what the cells ask, and the reference solutions that their metrics need, by key.
+    """
+    model = runner.model(backend)
+    cells = [planned for planned in runner.plan.runnable if planned.backend == backend]
+    batch = min(runner.sweep.batch_size, runner.sweep.images)
+    asked = dict.fromkeys(kind for each in counted.values() for kind in (each.first[1], *each.others))
+    rounds = {kind: 0.0 if isinstance(model, Drawing) else _round(runner, model, kind, batch) for kind in asked}
+    cheapest = sorted(cells, key=lambda each: counted[each.cell.key].evaluations)[:trial]
+    with tempfile.TemporaryDirectory() as folder:
+        elsewhere = runner.elsewhere(Path(folder))
+        made = _timed(lambda: elsewhere.extend(cheapest, batch, lambda images, cell: None), runner.device)
+        plan = dataclasses.replace(runner.plan, sweep=runner.sweep.model_copy(update={"images": batch}), cells=cheapest)
+        reported = _timed(lambda: publish(plan, Path(folder)), runner.device)
+    made_of = [*cheapest, *of_all(cheapest, runner.observers)]
+    predicted = sum(seconds_of(counted[each.cell.key], rounds) for each in made_of)
+    image = max(made - predicted, 0.0) / (batch * len(made_of))
+    return Calibration(batch, rounds, image, reported / len(cheapest))
+
+
+def seconds_of(counted: Counted, rounds: dict[Branches, float], *, first: bool = True) -> float:
+    """Of the predictions for one batch of a cell, with or without its first request."""
+    own = rounds[counted.first[1]] if first else 0.0
+    return own + sum(rounds[kind] * times for kind, times in counted.others.items())
+
+
+def _round(runner: Runner, model: Model, branches: Branches, batch: int) -> float:
+    """Median seconds of one answer, for one batch among as many as the engine keeps at work."""
+    drawn = samples(runner.sweep, runner.plan.prompts, 0, batch)
+    texts = {"cond": [s.prompt for s in drawn], "uncond": [""] * batch, "negative": [runner.sweep.negative] * batch}
+    conditions = {branch: condition(model, branch, texts) for branch in branches}
+    level = variance_preserving(1.0)
+    x = torch.randn((batch, *model.shape), generator=torch.Generator().manual_seed(0)).to(runner.device)
+    together = 1 if runner.device == "cpu" else 2
+    answer = partial(predict, model, [(x, level, conditions)] * together)
+    with torch.no_grad():
+        answer()
+        return statistics.median(_timed(answer, runner.device) for _ in range(ROUNDS)) / together
+
+
+def _timed(work: Callable[[], Any], device: str) -> float:
+    began = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began

@@ -1,0 +1,69 @@
+"""The evaluations of a cell, counted by walking it without its network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...plugins.registry import build
+from ...samplers.level import Level
+from ...samplers.noise import SeededNoise
+from ...samplers.perturbation import Branch
+from ...samplers.run import guide, start
+from ..cells import Cell, levels
+from ..protocols import Drawing, Model, Starting
+
+Branches = tuple[Branch, ...]
+
+
+class Counted(NamedTuple):
+    """What one image of a cell asks: its first request, and all others by the branches asked for together."""
+
+    first: tuple[Level, Branches]
+    others: Counter[Branches]
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network, for one image, the first included."""
+        return len(self.first[1]) + sum(len(branches) * times for branches, times in self.others.items())
+
+
+def count(cell: Cell, model: Model) -> Counted:
+    """Walk the cell with the exact prediction for unit normal data, x0 = alpha x / (alpha^2 + sigma^2).
+
+    Exact for every method whose steps are the path's. Under error control the data decide the steps: the count is that
+    of normal data, a lower bound in practice.
+    """
+    if isinstance(model, Drawing):
+        sampler, guidance = build("sampler", cell.sampler), build("guidance", cell.guidance)
+        asked = tuple(guidance.branches(Level(1.0, 1.0)))
+        return Counted((Level(0.0, 1.0), asked), Counter({asked: cell.steps * (sampler.evaluations or 1) - 1}))
+    requests = _requests(cell, model)
+    (level, branches), *others = requests
+    return Counted((level, branches), Counter(asked for _, asked in others))
+
+
+@torch.no_grad()
+def _requests(cell: Cell, model: Model) -> list[tuple[Level, Branches]]:
+    path = levels(cell, model)
+    sampler, guidance = build("sampler", cell.sampler), build("guidance", cell.guidance)
+    noise = SeededNoise([0], model.shape)
+    unit, first = noise.initial(), path.levels[0]
+    x = model.begin(unit, first) if isinstance(model, Starting) else unit * first.norm
+    run = guide(start(sampler, x.cpu(), path, noise), guidance, sampler.needs)
+    found: list[tuple[Level, Branches]] = []
+    reply: Any = None
+    while True:
+        try:
+            x, level, branches = run.send(reply)
+        except StopIteration:
+            return found
+        found.append((level, tuple(branches)))
+        reply = x, dict.fromkeys(branches, _normal(x, level))
+
+
+def _normal(x: Tensor, level: Level) -> Tensor:
+    return x * (level.alpha / level.norm**2)
