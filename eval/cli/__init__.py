@@ -1,6 +1,7 @@
 """The command line, a file for each group of commands; what is slow to import is imported by the command that needs it.
 
     running.py     init, demo, sweep, resume, join
+    planning.py    plan
     reading.py     report, compare
     plugins.py     list, check, orders, optimise, docs
 
@@ -17,7 +18,7 @@ import typer
 
 from ... import __version__
 from ..errors import UsageError
-from . import plugins, reading, running
+from . import planning, plugins, reading, running
 from .groups import EXIT_CODES
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Diffusion samplers, noise schedules and guidance: compared on real images, with intervals.",
 )  # fmt: skip
-for group in (running.group, reading.group, plugins.group):
+for group in (running.group, planning.group, reading.group, plugins.group):
     app.add_typer(group)
 
 

@@ -22,6 +22,7 @@ from ..publish import publish
 from ..references import of_all
 from ..runner import Runner
 from .counting import Branches, Counted
+from .sharing import Shared
 
 ROUNDS = 5
 """Timed rounds of each kind, after one that is not; their median counts."""
@@ -50,7 +51,7 @@ def calibrate(runner: Runner, backend: str, counted: Mapping[str, Counted], tria
     model = runner.model(backend)
     cells = [planned for planned in runner.plan.runnable if planned.backend == backend]
     batch = min(runner.sweep.batch_size, runner.sweep.images)
-    asked = dict.fromkeys(kind for each in counted.values() for kind in (each.first[1], *each.others))
+    asked = dict.fromkeys(kind for each in counted.values() for kind in each.kinds)
     rounds = {kind: 0.0 if isinstance(model, Drawing) else _round(runner, model, kind, batch) for kind in asked}
     cheapest = sorted(cells, key=lambda each: counted[each.cell.key].evaluations)[:trial]
     with tempfile.TemporaryDirectory() as folder:
@@ -59,15 +60,17 @@ def calibrate(runner: Runner, backend: str, counted: Mapping[str, Counted], tria
         plan = dataclasses.replace(runner.plan, sweep=runner.sweep.model_copy(update={"images": batch}), cells=cheapest)
         reported = _timed(lambda: publish(plan, Path(folder)), runner.device)
     made_of = [*cheapest, *of_all(cheapest, runner.observers)]
-    predicted = sum(seconds_of(counted[each.cell.key], rounds) for each in made_of)
+    shared, trials = Shared(batch, batch), [counted[each.cell.key] for each in made_of]
+    predicted = sum(seconds_of(asked, rounds, shared.pays(asked)) for asked in trials)
     image = max(made - predicted, 0.0) / (batch * len(made_of))
     return Calibration(batch, rounds, image, reported / len(cheapest))
 
 
-def seconds_of(counted: Counted, rounds: dict[Branches, float], *, first: bool = True) -> float:
-    """Of the predictions for one batch of a cell, with or without its first request."""
-    own = rounds[counted.first[1]] if first else 0.0
-    return own + sum(rounds[kind] * times for kind, times in counted.others.items())
+def seconds_of(counted: Counted, rounds: Mapping[Branches, float], first: Branches) -> float:
+    """Of the predictions for one batch of a cell that answers these branches of its first request, each in a call."""
+    return sum(rounds[(branch,)] for branch in first) + sum(
+        rounds[kind] * times for kind, times in counted.others.items()
+    )
 
 
 def _round(runner: Runner, model: Model, branches: Branches, batch: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +25,12 @@ class Counted(NamedTuple):
 
     first: tuple[Level, Branches]
     others: Counter[Branches]
+
+    @property
+    def kinds(self) -> Iterator[Branches]:
+        """What its calls are for; the engine answers the branches of a first request one by one."""
+        yield from ((branch,) for branch in self.first[1])
+        yield from self.others
 
     @property
     def evaluations(self) -> int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 
 from ..cells import Cell
-from ..engine import STARTS
 from ..references import of_all
-from ..runner import SHARD, Runner
+from ..runner import Runner
 from ..store import Store
 from .calibration import calibrate, seconds_of
-from .counting import Counted, count
+from .counting import count
+from .sharing import Shared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,26 +61,9 @@ def estimate(runner: Runner, folder: Path) -> Estimate:
         for planned in (*solved, *own):
             asked = counted[planned.cell.key]
             left = runner.sweep.images - (runner.have(store, planned.cell, runner.sweep.images) if store else 0)
-            predicted = left / calibration.batch * seconds_of(asked, calibration.rounds, first=shared.new(asked))
+            predicted = left / calibration.batch * seconds_of(asked, calibration.rounds, shared.pays(asked))
             costs.append(Cost(planned.cell, left, left * asked.evaluations, predicted + left * calibration.image))
             network, beside = network + predicted, beside + left * calibration.image
         report += calibration.report * len(own)
     worst = runner.sweep.budget / runner.sweep.images if runner.sweep.until else 1.0
     return Estimate(costs, len(runner.plan.cells) - len(runnable), network, beside, report, runner.device, worst)
-
-
-class Shared:
-    """First requests that the engine answers once for all cells, as far as it keeps so many."""
-
-    def __init__(self, images: int, batch: int) -> None:
-        self.batches = math.ceil(min(images, SHARD) / batch)
-        self.seen: set[object] = set()
-
-    def new(self, counted: Counted) -> bool:
-        """Whether the cell has to pay for its first request itself."""
-        level, branches = counted.first
-        if self.batches * len(branches) > STARTS:
-            return True
-        fresh = {(level, branch) for branch in branches} - self.seen
-        self.seen |= fresh
-        return bool(fresh)
