@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +13,9 @@ import numpy as np
 from markupsafe import Markup
 
 from . import atomic
+from .charts.theme import config
 from .exploration_charts import charts
-
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+from .self_contained import json_data, library, policy
 
 
 def write_exploration(path: Path, found: Mapping[str, Any]) -> Path:
@@ -28,17 +27,18 @@ def write_exploration(path: Path, found: Mapping[str, Any]) -> Path:
 def render(found: Mapping[str, Any]) -> str:
     """The page as HTML; every text in it is escaped, its data are JSON in script elements that are not run."""
     import jinja2
-    import vl_convert
 
     templates = Path(__file__).with_name("templates")
     report, style, script = (
         Markup((templates / name).read_text(encoding="utf-8")) for name in ("report.css", "explore.css", "explore.js")
     )
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(templates), autoescape=True, trim_blocks=True)
-    library = Markup(vl_convert.javascript_bundle().replace("</script", "<\\/script"))
+    start = _start(found)
+    drawn = {name: chart.to_dict() for name, chart in charts(start["spacings"]).items()}
+    looks = {theme: config(theme) for theme in ("light", "dark")}
     return environment.get_template("explore.html").render(
-        found=found, start=_start(found), data=_json(_data(found)), charts=_json(charts()), library=library,
-        script=script, style=report + style, policy=POLICY,
+        found=found, start=start, data=json_data({**_data(found), "charts": drawn, "looks": looks}),
+        library=library(), script=script, style=report + style, policy=policy(library(), script),
     )  # fmt: skip
 
 
@@ -80,9 +80,3 @@ def strip(frames: np.ndarray) -> dict[str, Any]:
     Image.fromarray(sheet).save(buffer, "webp", lossless=True, method=4)
     uri = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return {"uri": uri, "count": count, "columns": columns, "width": width, "height": height}
-
-
-def _json(value: Any) -> Any:
-    """For a script element: no "<", so that nothing in it can end the element."""
-    text = json.dumps(value, separators=(",", ":"), default=lambda chart: chart.to_dict())
-    return Markup(text.replace("<", "\\u003c"))

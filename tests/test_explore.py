@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from browser import opened
 
 from sigmabench.eval.cells import plan
 from sigmabench.eval.engine import generate
@@ -17,7 +18,7 @@ from sigmabench.eval.jobs import Job
 from sigmabench.eval.protocols import Sample
 from sigmabench.eval.sweep import Sweep
 from sigmabench.plugins.registry import build
-from sigmabench.reports.exploration import strip
+from sigmabench.reports.exploration import strip, write_exploration
 from sigmabench.samplers.level import Level
 
 FIELDS = {
@@ -101,3 +102,44 @@ def test_what_cannot_be_walked_is_said():
     assert [(end["method"], end["scale"]) for end in found["scales"]] == [("cfg", 1), ("cfg", 2)]
     with pytest.raises(UsageError, match="nothing can be walked: ltxv spacing is for schedules that end at alpha = 0"):
         explore(Sweep(**{**FIELDS, "spacings": ["ltxv"]}))
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    found = explore(Sweep(**{**FIELDS, "spacings": ["karras", "exponential"]}))
+    hostile = {**found, "prompt": "</script><script>alert(1)</script>", "command": "sigmabench explore"}
+    return write_exploration(tmp_path_factory.mktemp("page") / "explore.html", hostile)
+
+
+def test_its_sliders_and_choices_move_what_they_name(page_file):
+    with opened(page_file, viewport={"width": 1100, "height": 900}) as page:
+        assert "</script><script>alert(1)</script>" in page.inner_text("header")
+        page.wait_for_selector("#distances svg")
+        place = "document.querySelector('#walks .frame').style.backgroundPosition"
+        before = page.evaluate(place)
+        page.focus("#walk-at")
+        page.keyboard.press("Home")
+        assert page.inner_text("#walk-said") == "0 %"
+        assert page.evaluate(place) == "0% 0%" != before
+        page.keyboard.press("End")
+        assert page.get_attribute("#walks .frame", "aria-label") == "x of euler, karras, the end"
+
+
+def test_a_refusal_is_shown_with_its_reason(page_file):
+    with opened(page_file) as page:
+        page.wait_for_selector("#spacings svg")
+        page.select_option("#schedule", "flow")
+        page.select_option("#spacing", "karras")
+        assert "give sigma_max" in page.inner_text("#refused")
+        page.select_option("#schedule", "cosine")
+        assert page.inner_text("#refused") == ""
+        marks = "document.querySelectorAll('#alpha-bar .mark-symbol path').length"
+        page.locator("#steps").fill("0")
+        page.wait_for_function(f"{marks} == 3")
+        assert page.inner_text("#steps-said") == "2 steps"
+
+
+def test_it_fits_a_phone(page_file):
+    with opened(page_file, viewport={"width": 380, "height": 800}, color_scheme="dark") as page:
+        page.wait_for_selector("#distances svg")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 380

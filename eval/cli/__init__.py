@@ -4,6 +4,7 @@
     planning.py    plan
     reading.py     report, compare
     plugins.py     list, check, orders, optimise, docs
+    exploring.py   explore
 
 Exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was started), 130 interrupted (resume it).
 """
@@ -18,7 +19,7 @@ import typer
 
 from ... import __version__
 from ..errors import UsageError
-from . import planning, plugins, reading, running
+from . import exploring, planning, plugins, reading, running
 from .groups import EXIT_CODES
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Diffusion samplers, noise schedules and guidance: compared on real images, with intervals.",
 )  # fmt: skip
-for group in (running.group, planning.group, reading.group, plugins.group):
+for group in (running.group, planning.group, reading.group, plugins.group, exploring.group):
     app.add_typer(group)
 
 

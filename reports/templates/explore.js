@@ -1,8 +1,7 @@
 "use strict";
 // Sliders and choices of the exploration page. Charts are Vega-Lite; what moves in them is their named data.
 (() => {
-  const read = (id) => JSON.parse(document.getElementById(id).textContent);
-  const data = read("data"), charts = read("charts");
+  const data = JSON.parse(document.getElementById("data").textContent);
   const at = (id) => document.getElementById(id);
   const counts = Object.keys(Object.values(Object.values(data.taken)[0])[0]);
   const EDGE = 14;
@@ -15,19 +14,14 @@
   const numbers = ({ alpha, sigma }) => `α ${alpha.toFixed(4)}  σ ${sigma.toFixed(4)}`;
   const logsnr = ({ alpha, sigma }) => Math.max(-EDGE, Math.min(EDGE, 2 * Math.log(alpha / sigma)));
 
-  const style = {
-    background: null, font: getComputedStyle(document.body).fontFamily, view: { stroke: null },
-    axis: { labelColor: "currentColor", titleColor: "currentColor", gridColor: "currentColor", gridOpacity: 0.1,
-      domainColor: "currentColor", tickColor: "currentColor", titleFontWeight: 500 },
-    legend: { labelColor: "currentColor", titleColor: "currentColor" },
-    range: { category: ["#0072b2", "#d55e00", "#009e73", "#c4609a", "#b8860b", "#5a67d8", "#6b6b6b", "#8c3b2e"] },
-  };
-  const options = { renderer: "svg", actions: false, ast: true, config: style };
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const options = { renderer: "svg", actions: false, ast: true };
   const shown = {};
   // The first rows of a chart come with it, for Vega knows no scale of nothing; later ones replace them.
   const draw = async (id, rows) => {
     if (!shown[id]) {
-      shown[id] = vegaEmbed(at(id), { ...charts[id], datasets: rows }, options);
+      const config = { ...data.looks[dark.matches ? "dark" : "light"], background: null };
+      shown[id] = vegaEmbed(at(id), { ...data.charts[id], config, datasets: rows }, options);
       return;
     }
     const { view } = await shown[id];
@@ -93,7 +87,8 @@
   slider("walk-at", (percent) => {
     const places = data.walks.map((walk) => Math.round((percent / 100) * (walk.levels.length - 1)));
     data.walks.forEach((walk, k) => {
-      const said = `${walk.label}, evaluation ${places[k] + 1} of ${walk.levels.length - 1}`;
+      const last = walk.levels.length - 1;
+      const said = `${walk.label}, ${places[k] === last ? "the end" : `evaluation ${places[k] + 1} of ${last}`}`;
       [walk.x, walk.x0].forEach((strip, j) => {
         frame(parts[k][j], strip, places[k]);
         parts[k][j].setAttribute("aria-label", `${j ? "predicted image" : "x"} of ${said}`);
