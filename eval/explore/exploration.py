@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any
 
@@ -36,35 +35,40 @@ def explore(sweep: Sweep) -> dict[str, Any]:
         UsageError: for a model that cannot be loaded or looked into, and where nothing can be walked.
     """
     model, prompts = _load(sweep)
-    (sample,) = samples(sweep, prompts, 0, 1)
-    device = device_of(sweep)
-    one = sweep.model_copy(update={"steps": sweep.steps[:1], "scales": []})
-    planned = plan(one.model_copy(update={"guidance": sweep.guidance[:1]}), sweep.models[0], model, prompts)
-    walked = walk(model, [each.cell for each in planned if not each.refused], sample, device)
+    walked, refused = _walked(sweep, model, prompts, guidance=sweep.guidance[:1])
     good = [each for each in walked if each.x is not None]
     if not good:
-        reasons = [each.refused for each in planned if each.refused] + [each.error for each in walked]
-        raise UsageError(f"nothing can be walked: {'; '.join(dict.fromkeys(reasons))}")
-    first = good[0].cell
-    guided = _scaled(sweep)
-    ends = walk(model, [dataclasses.replace(first, guidance=text) for *_, text in guided], sample, device)
+        raise UsageError(f"nothing can be walked: {'; '.join(dict.fromkeys(each['reason'] for each in refused))}")
+    first, guided = good[0].cell, _scaled(sweep)
+    alone = {"samplers": [first.sampler], "schedules": [first.schedule], "spacings": [first.spacing], "pairs": []}
+    ends, further = _walked(sweep, model, prompts, **alone, guidance=[text for *_, text in guided])
     every, own = schedules(model.schedule), describe("schedule", model.schedule)
     return {
-        "model": model.id, "prompt": sample.prompt, "seed": sample.seed, "guidance": first.guidance,
+        "model": model.id, "prompt": prompts[0], "seed": sweep.seed, "guidance": first.guidance,
         "steps": first.steps, "sampler": first.sampler, "schedule": own, "spacing": first.spacing,
         "curves": curves(every), "taken": taken(every, spacings(*sweep.spacings)), "versions": versions(),
-        "forward": _forward(model, good[0].x, sample.seed, device),
+        "forward": _forward(model, good[0].x, sweep.seed, device_of(sweep)),
         "walks": [_walk(model, each, label) for each, label in zip(good, _labels(good), strict=True)],
         "scales": [
             {"method": method, "scale": scale, "image": _seen(model, [end.x], [Level(1.0, 0.0)])[0]}
-            for (method, scale, _), end in zip(guided, ends, strict=True)
-            if end.x is not None
+            for method, scale, text in guided
+            for end in ends
+            if end.cell.guidance == text and end.x is not None
         ],
-        "refused": [
-            *({"setting": _label(each.cell), "reason": each.refused} for each in planned if each.refused),
-            *({"setting": _label(each.cell), "reason": each.error} for each in (*walked, *ends) if each.error),
-        ],
+        "refused": [*refused, *further],
     }  # fmt: skip
+
+
+def _walked(
+    sweep: Sweep, model: Model, prompts: list[str], **changes: Any
+) -> tuple[list[Watched], list[dict[str, str]]]:
+    """The walks of the changed sweep's cells at its first number of steps, and the reasons of those that have no end."""
+    changed = sweep.model_copy(update={"steps": sweep.steps[:1], "scales": [], **changes})
+    planned = plan(changed, sweep.models[0], model, prompts)
+    runnable = [each.cell for each in planned if not each.refused]
+    walked = walk(model, runnable, samples(sweep, prompts, 0, 1)[0], device_of(sweep))
+    reasons = [(each.cell, each.refused) for each in planned] + [(each.cell, each.error) for each in walked]
+    return walked, [{"setting": _label(cell), "reason": reason} for cell, reason in reasons if reason]
 
 
 def _load(sweep: Sweep) -> tuple[Model, list[str]]:
