@@ -37,7 +37,7 @@ def runner(folder, **changes):
 )  # fmt: skip
 def test_evaluations_are_counted_before_they_are_made(tmp_path, changes):
     made = runner(tmp_path, **changes)
-    model = made.model(made.sweep.models[0])
+    model = made.prepared.load(made.sweep.models[0])
     one = samples(made.sweep, made.plan.prompts, 0, 1)
     for planned in made.plan.runnable:
         with calls_of(model.network) as rows:
@@ -48,7 +48,7 @@ def test_evaluations_are_counted_before_they_are_made(tmp_path, changes):
 def test_first_requests_that_cells_share_are_paid_for_once(tmp_path):
     """The network's rows of a whole sweep are those of the estimate: all counted, less what is shared."""
     made = runner(tmp_path, samplers=["euler", "heun", "dpmpp_2m"], steps=[3, 5], scales=[1, 3])
-    model = made.model(made.sweep.models[0])
+    model = made.prepared.load(made.sweep.models[0])
     with calls_of(model.network) as rows:
         made.run(lambda images, cell: None)
     shared, expected = Shared(made.sweep.images, made.sweep.batch_size), 0

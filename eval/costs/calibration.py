@@ -48,7 +48,7 @@ def calibrate(runner: Runner, backend: str, counted: Mapping[str, Counted], tria
     Args:
         counted: what the cells ask, and the reference solutions that their metrics need, by key.
     """
-    model = runner.model(backend)
+    model = runner.prepared.load(backend)
     cells = [planned for planned in runner.plan.runnable if planned.backend == backend]
     batch = min(runner.sweep.batch_size, runner.sweep.images)
     asked = dict.fromkeys(kind for each in counted.values() for kind in each.kinds)

@@ -52,12 +52,12 @@ def estimate(runner: Runner, folder: Path) -> Estimate:
     costs: list[Cost] = []
     network = beside = report = 0.0
     for backend in dict.fromkeys(planned.backend for planned in runnable):
-        model = runner.model(backend)
+        model = runner.prepared.load(backend)
         own = [planned for planned in runnable if planned.backend == backend]
         solved = of_all(own, runner.observers)
         counted = {each.cell.key: count(each.cell, model) for each in (*own, *solved)}
         calibration = calibrate(runner, backend, counted)
-        shared = Shared(runner.sweep.images, calibration.batch)
+        shared = Shared(min(runner.sweep.images, runner.sweep.shard_size), calibration.batch)
         for planned in (*solved, *own):
             asked = counted[planned.cell.key]
             left = runner.sweep.images - (runner.have(store, planned.cell, runner.sweep.images) if store else 0)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 
 from ..engine import STARTS
-from ..runner import SHARD
 from .counting import Branches, Counted
 
 
 class Shared:
-    """First requests that the engine answers once for all cells, as far as it keeps so many."""
+    """First requests that the engine answers once for all cells, as far as it keeps so many.
+
+    Args:
+        images: of one cell that are made before the next cell's.
+    """
 
     def __init__(self, images: int, batch: int) -> None:
-        self.batches = math.ceil(min(images, SHARD) / batch)
+        self.batches = math.ceil(images / batch)
         self.seen: set[object] = set()
 
     def pays(self, counted: Counted) -> Branches:

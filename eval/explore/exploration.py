@@ -15,9 +15,9 @@ from ...samplers.noise import SeededNoise
 from ..cells import Cell, plan, samples
 from ..errors import UsageError
 from ..images import preview
+from ..prepared import device_of
 from ..protocols import Drawing, Model
 from ..provenance import versions
-from ..runner import device_of
 from ..scales import scale_of, scaled
 from ..sweep import Sweep
 from .curves import curves, schedules, spacings, taken
@@ -62,7 +62,7 @@ def explore(sweep: Sweep) -> dict[str, Any]:
 def _walked(
     sweep: Sweep, model: Model, prompts: list[str], **changes: Any
 ) -> tuple[list[Watched], list[dict[str, str]]]:
-    """The walks of the changed sweep's cells at its first number of steps, and the reasons of those that have no end."""
+    """The walks of the changed sweep's cells at its first number of steps, and the reasons of those without an end."""
     changed = sweep.model_copy(update={"steps": sweep.steps[:1], "scales": [], **changes})
     planned = plan(changed, sweep.models[0], model, prompts)
     runnable = [each.cell for each in planned if not each.refused]
