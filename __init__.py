@@ -2,6 +2,7 @@
 
     import sigmabench
     sampler = sigmabench.build("sampler", "dpmpp_2m_sde(eta=0.5)")
+    results = sigmabench.load("runs/first")
 
 Nothing heavy is imported here: ComfyUI loads this file when the repository lies in its ``custom_nodes`` folder, and
 finds the nodes by asking for its attributes. A pip-installed package needs a folder there whose ``__init__.py`` says
@@ -24,6 +25,10 @@ def __getattr__(name: str) -> Any:
         from .plugins.diffusers import joining
 
         return getattr(joining, name)
+    if name == "load":
+        from .eval.loading import load
+
+        return load
     if name in COMFYUI:
         from .eval.comfyui.nodes import mappings
         from .plugins.comfyui import pack

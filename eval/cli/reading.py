@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .groups import READ, examples
-from .options import Folder, names
+from .options import Folder, names, words
 
 group = typer.Typer()
 
@@ -48,6 +48,49 @@ def compare(
 
     for sentence in sentences(a, b, folder, metric or []):
         typer.echo(sentence)
+
+
+@group.command(
+    rich_help_panel=READ,
+    epilog=examples(
+        "sigmabench export runs/first",
+        "sigmabench export runs/first --format latex --metric fd",
+        "sigmabench export runs/first --out table.tex --out table.parquet --out quality.svg",
+        "sigmabench export runs/first runs/second --figure ranking --out ranking.png",
+    ),
+)
+def export(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of runs; several are joined and compared.")],
+    out: Annotated[
+        list[Path] | None,
+        typer.Option("--out", "-o", help="A table (.md, .tex, .csv, .parquet) or a figure (.svg, .png, .pdf)."),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", help="Of what is printed: md, latex, csv.", autocompletion=words("md", "latex", "csv")
+        ),
+    ] = "md",
+    metric: Annotated[list[str] | None, typer.Option(help="Default: all; of a figure, the first.")] = None,
+    figure: Annotated[
+        str,
+        typer.Option(
+            help="quality, ranking, tradeoff or heat.", autocompletion=words("quality", "ranking", "tradeoff", "heat")
+        ),
+    ] = "quality",
+) -> None:
+    """Write a run's table or figures for a page, a paper or a program.
+
+    Without --out the table is printed. Every number has its interval; bold is what the data cannot tell from the best,
+    by intervals of paired differences that hold for all pairs together.
+    """
+    from ..exporting import loaded, text, write
+
+    results = loaded(folders)
+    for path in out or ():
+        typer.echo(write(results, path, metric, figure))
+    if not out:
+        typer.echo(text(results, form, metric), nl=False)
 
 
 @group.command(

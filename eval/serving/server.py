@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _is_ours(self) -> bool:
         """Whether the request names this machine: a page elsewhere whose name was made to lead here does not."""
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         return self.headers.get("Host", "") in {f"{name}:{port}" for name in NAMES}
 
     def _find(self, path: str) -> Path | None:
