@@ -36,7 +36,8 @@ Peers walk the same paths with the same exact denoiser and the same noise. k-dif
 exploding levels, which have no alpha = 0. diffusers' schedulers get a training table whose levels are the path's and
 build their own tables from it; those that compute in float32 have orders from errors above 1e-5. Their declared order
 is what name or paper say. "No result" from alpha = 0: their sigma is infinite there; "4e-04 off": alpha = 2^-12 stands
-in its place.
+in its place. ComfyUI's samplers run from the checkout that COMFYUI_DIR names, in an environment with its requirements,
+on its own model_sampling: variance exploding levels, and a flow, where those that add noise may be wrong.
 """
 
 

@@ -14,7 +14,8 @@ from sigmabench.eval.orders.error import error_at, measured_order
 from sigmabench.eval.orders.measure import measure
 from sigmabench.eval.orders.methods import Method, methods
 from sigmabench.eval.orders.publish import write
-from sigmabench.eval.peers import diffusers_schedulers, k_diffusion, peers
+from sigmabench.eval.peers import comfyui_samplers, diffusers_schedulers, k_diffusion, peers
+from sigmabench.eval.peers.comfyui import comfyui
 from sigmabench.plugins.registry import catalogue
 from sigmabench.reports.orders_page import orders_page, rows_by_method
 
@@ -217,6 +218,14 @@ def test_a_program_that_is_not_installed_is_a_row_that_says_how_to_get_it(monkey
     assert len(orders) == 1
     assert "pip install --no-deps k-diffusion" in orders["note"].item()
     assert "pip install --no-deps k-diffusion" in orders_page(orders, {})
+
+
+def test_without_a_checkout_comfyui_is_a_row_that_says_what_to_set(monkeypatch):
+    monkeypatch.delenv("COMFYUI_DIR", raising=False)
+    comfyui.cache_clear()
+    orders, _ = measure(comfyui_samplers.peers(), STEPS)
+    assert len(orders) == 1
+    assert "set COMFYUI_DIR to a checkout of ComfyUI" in orders["note"].item()
 
 
 def test_randomness_of_a_scheduler_is_its_own_again_afterwards():

@@ -72,7 +72,7 @@ def orders(
         list[str] | None,
         typer.Argument(help="Samplers; a bare name has its variants. Default: all.", autocompletion=names("sampler")),
     ] = None,
-    peers: Annotated[bool, typer.Option("--peers", help="k-diffusion and diffusers beside ours.")] = False,
+    peers: Annotated[bool, typer.Option("--peers", help="k-diffusion, diffusers and ComfyUI beside ours.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for tables, figures and page.")] = None,
     json: Json = False,
 ) -> None:

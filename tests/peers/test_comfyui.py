@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from sigmabench.eval.faults.exact import error
+from sigmabench.eval.orders.measure import measure
 from sigmabench.eval.peers.comfyui import MissingPeerError, comfyui
+from sigmabench.eval.peers.comfyui_samplers import peers
 from sigmabench.plugins.registry import build
 from sigmabench.samplers import Level
 from sigmabench.samplers.conformance.convergence import jagged_path
@@ -177,6 +179,25 @@ def test_a_sampler_without_noise_finds_the_hosts_solution(host, name):
     ours = build("sampler", SOLVED[name])
     assert error(lambda x, levels: sample(ours, BIMODAL, x, levels), levels) < 1e-3
     assert error(theirs, levels) < 1e-3
+
+
+ORDERS = {
+    ("lms", "VE"): 2.3,
+    ("ipndm_v", "VE"): 0.0,
+    ("dpmpp_2s_ancestral_cfg_pp(eta=0.0)", "VE"): 0.0,
+    ("dpmpp_3m_sde(eta=0.0)", "VE"): 2.0,
+    ("ddpm", "VE"): 1.0,
+    ("ddpm on a flow", "flow"): 0.0,
+    ("res_multistep_ancestral on a flow", "flow"): 0.0,
+}
+"""Of convergence, measured as ours is."""
+
+
+@pytest.mark.parametrize(("name", "process"), ORDERS)
+def test_the_orders_of_the_hosts_samplers_are_known(host, name, process):
+    (method,) = (m for m in peers() if (m.name, m.processes) == (name, (process,)))
+    orders, _ = measure([method], (40, 80, 160))
+    assert orders["order"].item() == pytest.approx(ORDERS[name, process], abs=0.2)
 
 
 SPACINGS = ("simple", "sgm_uniform", "karras", "exponential", "normal", "kl_optimal", "ddim_uniform")
