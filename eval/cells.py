@@ -93,8 +93,7 @@ def levels(cell: Cell, model: Model) -> LevelPath:
     """
     schedule = model.schedule if cell.schedule == MODEL_SCHEDULE else build("schedule", cell.schedule)
     path = LevelPath(build("spacing", cell.spacing)(schedule, cell.steps))
-    if getattr(build("sampler", cell.sampler), "upwards", False):
-        raise ValueError(f"{cell.sampler} takes an image up to its noise, but a sweep begins with noise; use sample()")
+    _check_sampler(cell)
     if isinstance(model, Starting):
         path = _last(path, model.strength)
     first, last = path.levels[0], model.schedule.level(1.0)
@@ -109,6 +108,14 @@ def levels(cell: Cell, model: Model) -> LevelPath:
             "that the model was trained up to; use the model's own schedule or set sigma_max of the spacing"
         )
     return path
+
+
+def _check_sampler(cell: Cell) -> None:
+    sampler = build("sampler", cell.sampler)
+    if getattr(sampler, "upwards", False):
+        raise ValueError(f"{cell.sampler} takes an image up to its noise, but a sweep begins with noise; use sample()")
+    if "variance" in sampler.needs:
+        raise ValueError(f"{cell.sampler} needs a predicted variance, but a sweep asks for x0 alone; use ddpm")
 
 
 def _last(path: LevelPath, strength: float) -> LevelPath:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .bridge import ancestral_std, bridge
+from .derived import derived
 from .settings import setting, settings
 
 if TYPE_CHECKING:
@@ -72,20 +73,28 @@ class DDPM:
     x_t = posterior mean + u * z,    u^2 = beta-tilde ("small") or beta ("large") of the step, none on the last one
 
     Ho, Jain, Abbeel 2020, arXiv:2006.11239, Algorithm 2 and section 3.2. "small" is exact for data at a point, "large"
-    for data of unit variance; both converge to the same process as steps grow.
+    for data of unit variance; both converge to the same process as steps grow. "learned" lies between them where the
+    network says, u^2 = beta^v beta-tilde^(1 - v): it needs the prediction ``variance``, v in [0, 1] for each pixel,
+    (output + 1) / 2 of a network trained for it. Nichol, Dhariwal 2021, arXiv:2102.09672, eq. 15.
     """
 
-    variance: str = setting("small", choices=("small", "large"), help="beta-tilde or beta of the step")
-    order, stochastic, evaluations, needs = 1, True, 1, ()
+    variance: str = setting("small", choices=("small", "large", "learned"), help="beta-tilde, beta, or in between")
+    order, stochastic, evaluations = 1, True, 1
     aliases = ("DDPMScheduler", "sample_ddpm", "DDPMParallelScheduler")
+
+    @derived
+    def needs(self) -> tuple[str, ...]:
+        return ("variance",) if self.variance == "learned" else ()
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         for s, t in path:
-            x, x0 = yield x, s
-            small = ancestral_std(s, t)
+            x, x0, *shares = yield x, s
+            small, large = ancestral_std(s, t), _forward_std(s, t)
             x = bridge(x, x0, s, t, small)
-            if t.sigma:
-                x = x.add_(noise(s, t), alpha=small if self.variance == "small" else _forward_std(s, t))
+            if t.sigma and shares:
+                x = x.add_(noise(s, t) * (shares[0] * math.log(large / small)).exp_(), alpha=small)
+            elif t.sigma:
+                x = x.add_(noise(s, t), alpha=small if self.variance == "small" else large)
         return x
 
 

@@ -75,7 +75,10 @@ class Sampler(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Branch predictions wanted beside x0, such as ``("uncond",)``; the host sends them after x0."""
+        """Predictions wanted beside x0, of branches such as ``("uncond",)``; the host sends them after x0.
+
+        ``"variance"`` is none of x0: for each pixel, where between beta-tilde and beta its variance lies, from 0 to 1.
+        """
         ...
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run: ...

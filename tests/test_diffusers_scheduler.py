@@ -26,6 +26,7 @@ from sigmabench.samplers.level import PURE_NOISE, Level
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL
 from sigmabench.samplers.run import sample
+from sigmabench.samplers.schedules import ScaledLinear
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -623,3 +624,26 @@ def test_a_learned_variance_is_left_out_and_clipping_follows_the_config():
 def test_importing_the_package_imports_neither_torch_nor_diffusers():
     program = "import sys, sigmabench; assert not {'torch', 'diffusers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_variance_that_the_network_predicts_is_used():
+    """Output of twice the channels, as DeepFloyd's pipelines hand it on. diffusers' DDPM has the same latents, but noises the last image too."""
+    from diffusers import DDPMScheduler
+
+    settings = {"num_train_timesteps": 1000, **SD, "clip_sample": False}
+    theirs = DDPMScheduler(**settings, variance_type="learned_range", timestep_spacing="trailing")
+    ours = StepScheduler("ddpm(variance=learned)", "trailing", "scaled_linear", prediction_type="epsilon")
+    ends = []
+    for scheduler in (theirs, ours):
+        scheduler.set_timesteps(5)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(1, *SHAPE, 4, generator=generator)
+        for t in scheduler.timesteps[:-1]:
+            level = ScaledLinear().level((t.item() + 1) / 1000)
+            eps = (x - level.alpha * BIMODAL(x.double(), level)) / level.sigma
+            x = scheduler.step(torch.cat([eps, torch.tanh(x)], 1).float(), t, x, generator=generator).prev_sample
+        ends.append(x)
+    assert torch.allclose(*ends, atol=1e-4)
+    ours.set_timesteps(5)
+    with pytest.raises(ValueError, match="predicts no variance: use ddpm with variance=small or large"):
+        ours.step(x, ours.timesteps[0], x)

@@ -1,11 +1,14 @@
 """The first samplers: the identities between them, and exactness where the data allow it."""
 
+import math
+
 import pytest
 import torch
 
 from sigmabench.samplers import DDIM, DDPM, DPMpp2M, DPMpp2MSDE, Euler, EulerAncestral, Heun, Level, Path
+from sigmabench.samplers.ancestral import _forward_std
 from sigmabench.samplers.bridge import ancestral_std, bridge
-from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, output_moments, pure_noise_path
+from sigmabench.samplers.conformance.convergence import SCALES, OneHot, jagged_path, output_moments, pure_noise_path
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
@@ -116,3 +119,76 @@ def test_the_marginal_is_right_at_the_end_of_a_long_stochastic_run():
         mean, std = output_moments(sampler, pure_noise_path("flow", 320, last=0.0))
         assert mean == pytest.approx(0.6, abs=0.006), sampler
         assert std == pytest.approx(0.5, abs=0.006), sampler
+
+
+def driven(run, answer):
+    """The end of a run whose questions have an answer of their own."""
+    reply = None
+    while True:
+        try:
+            x, s = run.send(reply)
+        except StopIteration as stop:
+            return stop.value
+        reply = answer(x, s)
+
+
+def exact_share(s, t, variance):
+    """Where between beta-tilde and beta the variance of Gaussian data's own reverse step lies."""
+    small, large = ancestral_std(s, t), _forward_std(s, t)
+    keep = math.sqrt((t.sigma - small) * (t.sigma + small)) / s.sigma
+    unsure = variance * s.sigma**2 / (s.alpha**2 * variance + s.sigma**2)  # Var[x0 | x]
+    own = small**2 + (t.alpha - keep * s.alpha) ** 2 * unsure
+    return math.log(own / small**2) / math.log(large**2 / small**2)
+
+
+@pytest.mark.parametrize("scale", ["VP", "flow"])
+def test_a_variance_that_is_learned_right_is_exact_in_any_number_of_steps(scale):
+    """For Gaussian data the reverse step is Gaussian: with its own variance the marginals are exact."""
+    for steps in (2, 5):
+        path = jagged_path(scale, steps)
+        moves = iter(path)
+        assert DDPM(variance="learned").needs == ("variance",)
+        assert DDPM().needs == ()
+        draws = OneHot(rows=2 + steps)
+        x = torch.zeros(draws.rows, 1, dtype=torch.float64)
+        x[1] = 1.0
+
+        def answer(x, s, moves=moves):
+            share = exact_share(*next(moves), GAUSSIAN.variance)
+            assert 0 < share < 1
+            return x, GAUSSIAN(x, s), torch.full_like(x, share)
+
+        end = driven(DDPM(variance="learned")(x, path, draws), answer)
+        c, shifted, *b = end.squeeze(1).tolist()
+        mean, variance = GAUSSIAN.moments(path.levels[0])
+        exact_mean, exact_variance = GAUSSIAN.moments(path.levels[-1])
+        assert c + (shifted - c) * mean == pytest.approx(exact_mean, rel=1e-12)
+        assert (shifted - c) ** 2 * variance + sum((end - c) ** 2 for end in b) == pytest.approx(
+            exact_variance, rel=1e-12
+        )
+
+
+def test_ddpm_with_a_learned_variance_equals_diffusers():
+    from diffusers import DDPMScheduler
+
+    theirs = DDPMScheduler(num_train_timesteps=6, beta_end=0.5, variance_type="learned_range", clip_sample=False)
+    theirs.betas = theirs.betas.double()
+    theirs.alphas = 1 - theirs.betas
+    theirs.alphas_cumprod, theirs.one = theirs.alphas.cumprod(0), theirs.one.double()
+    levels = [Level(math.sqrt(abar), math.sqrt(1 - abar)) for abar in theirs.alphas_cumprod.flip(0).tolist()]
+    generator = torch.Generator().manual_seed(0)
+    x = start = torch.randn(1, 3, 4, 4, generator=generator, dtype=torch.float64)
+    state = generator.get_state()
+
+    def network(x, level):
+        return (x - level.alpha * BIMODAL(x, level)) / level.sigma, torch.tanh(3 * x)
+
+    for t, level in zip(theirs.timesteps[:-1], levels, strict=False):
+        x = theirs.step(torch.cat(network(x, level), dim=1), t, x, generator=generator).prev_sample
+    generator.set_state(state)
+    noise = lambda s, t: torch.randn(start.shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    end = driven(
+        DDPM(variance="learned")(start, Path(levels), noise),
+        lambda x, s: (x, BIMODAL(x, s), (network(x, s)[1] + 1) / 2),
+    )
+    assert torch.allclose(end, x, rtol=1e-10, atol=1e-10)

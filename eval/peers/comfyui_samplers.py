@@ -118,15 +118,15 @@ def peers() -> Iterator[Method]:
 def _solver(named: _Named) -> Callable[[Denoiser, Tensor, Path, Noise], Tensor]:
     def solve(denoiser: Denoiser, x: Tensor, path: Path, noise: Noise) -> Tensor:
         host, options = comfyui(), dict(named.options)
+        dtype = torch.float32 if named.name.startswith("uni_pc") else torch.float64
+        image = x.to(dtype).view(len(x), -1, 1, 1)
         if "noise_sampler" in host.arguments(named.name):
             still = lambda sigma, sigma_next: torch.zeros_like(image)  # noqa: E731
             options["noise_sampler"] = _shaped(Brownian(noise)) if named.stochastic else still
         if named.name == "dpm_adaptive":
             options |= {"rtol": len(path) ** -3.0, "atol": len(path) ** -3.0}
-        dtype = torch.float32 if named.name.startswith("uni_pc") else torch.float64
         flow = path.levels[0].alpha < 1
         sigmas = torch.tensor([level.sigma for level in path.levels], dtype=dtype)
-        image = x.to(dtype).view(len(x), -1, 1, 1)
         end = host.run(named.name, _flat(denoiser), image, sigmas, "flow" if flow else "eps", **options)
         return end.double().view(x.shape)
 

@@ -67,7 +67,7 @@ def scheduler(
         given = {key: text for key, text in given.items() if text}
         made = StepScheduler.from_config(config, sampler=sampler, seed=seed, **given)
     if guider:
-        made.guider, guider.needs = guider, made.sampler.needs
+        made.guider, guider.needs = guider, tuple(name for name in made.sampler.needs if name != "variance")
     made.check_needs()
     return made
 

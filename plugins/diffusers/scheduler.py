@@ -134,7 +134,8 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         Raises:
             ValueError: if the sampler needs a prediction that the pipeline does not give.
         """
-        if self.sampler.needs and not (self.guider and self.guider.needs == self.sampler.needs):
+        branches = tuple(name for name in self.sampler.needs if name != "variance")
+        if branches and not (self.guider and self.guider.needs == branches):
             raise ValueError(
                 f"{self.config['sampler']} needs the {' and '.join(self.sampler.needs)} prediction beside the guided"
                 " one, and pipelines give the guided one alone: use the sampler inside it, or a modular pipeline with"
@@ -235,12 +236,14 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         """The latents of the next evaluation, in the dtype of ``sample``, and the predicted image.
 
         Args:
-            model_output: the network's, guided. Of twice the channels, the second half is a variance and is not used.
+            model_output: the network's, guided. Of twice the channels, the second half is a variance, -1 to 1, for
+                samplers that need it.
             sample: the latents, edited or not.
             generator: of the noise that the sampler adds; of a list, one for each image.
 
         Raises:
             RuntimeError: before ``set_timesteps`` and after the last evaluation.
+            ValueError: for a sampler that needs a variance if there is none.
         """
         plan = self._planned()
         if self._run is None:
@@ -249,8 +252,13 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if self._run.index == len(plan):
             raise RuntimeError("the last step was taken: call set_timesteps before another run")
         self._run.noise.generators = generator
-        output = model_output[:, : sample.shape[1]] if model_output.shape[1] == 2 * sample.shape[1] else model_output
-        needed = [self.guider.predictions[name] for name in self.sampler.needs] if self.guider else ()
+        output, given = model_output, dict(self.guider.predictions) if self.guider else {}
+        if model_output.shape[1] == 2 * sample.shape[1]:
+            output, variance = model_output.split(sample.shape[1], dim=1)
+            given["variance"] = ((variance + 1) / 2).to(torch.promote_types(variance.dtype, torch.float32))
+        if "variance" in self.sampler.needs and "variance" not in given:
+            raise ValueError("this network predicts no variance: use ddpm with variance=small or large")
+        needed = [given[name] for name in self.sampler.needs]
         x0 = self._run.answer(sample, output, clip_of(self.config), needed).to(sample.dtype)
         following = self._run.latents(sample.dtype)
         return StepSchedulerOutput(prev_sample=following, pred_original_sample=x0) if return_dict else (following, x0)

@@ -48,8 +48,8 @@ def walk(
 
 
 def reply_of(sampler: Sampler, x: Tensor, x0: Tensor) -> tuple[Tensor, ...]:
-    """What a host sends: x, x0 and x0 again for each further branch the sampler needs."""
-    return (x, x0, *(x0 for _ in sampler.needs))
+    """What a host sends: x, x0 and, of what the sampler needs, x0 again for each branch and 1/2 for a variance."""
+    return (x, x0, *(torch.full_like(x0, 0.5) if name == "variance" else x0 for name in sampler.needs))
 
 
 class Watched:

@@ -182,7 +182,7 @@ def test_a_sampler_without_noise_finds_the_hosts_solution(host, name):
 
 
 ORDERS = {
-    ("lms", "VE"): 2.3,
+    ("dpm_2", "VE"): 2.0,
     ("ipndm_v", "VE"): 0.0,
     ("dpmpp_2s_ancestral_cfg_pp(eta=0.0)", "VE"): 0.0,
     ("dpmpp_3m_sde(eta=0.0)", "VE"): 2.0,
