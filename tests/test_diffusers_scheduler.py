@@ -627,7 +627,7 @@ def test_importing_the_package_imports_neither_torch_nor_diffusers():
 
 
 def test_a_variance_that_the_network_predicts_is_used():
-    """Output of twice the channels, as DeepFloyd's pipelines hand it on. diffusers' DDPM has the same latents, but noises the last image too."""
+    """Of twice the channels, as DeepFloyd's pipelines hand it on. diffusers' DDPM noises the last image too."""
     from diffusers import DDPMScheduler
 
     settings = {"num_train_timesteps": 1000, **SD, "clip_sample": False}
