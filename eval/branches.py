@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import torch
 from torch import nn
 
 from ..samplers.level import Level, variance_preserving
 from ..samplers.path import Path
-from ..samplers.perturbation import Branch, Perturbed
+from ..samplers.perturbation import Branch, Perturbed, SeededChange, Windows
 from ..samplers.protocols import Guidance
-from .protocols import AGAINST, Condition, Model
+from .protocols import AGAINST, SEEDS, Condition, Model
 
 PROBES = 200
 STEEPEST = 3.0
@@ -64,15 +65,23 @@ def answering(model: Model, branch: Branch) -> Model:
     return model.perturbed(branch.change)
 
 
-def condition(model: Model, branch: Branch, texts: Texts) -> Condition:
+def condition(model: Model, branch: Branch, texts: Texts, seeds: Sequence[int]) -> Condition:
     """What the network that answers this branch is conditioned on."""
     who = answering(model, branch)
     if not isinstance(branch, Perturbed):
         return who.encode(texts[branch])
     own = who.encode(texts[branch.base])
+    if isinstance(branch.change, SeededChange):
+        own = {**own, SEEDS: torch.tensor(seeds)}
     if not branch.against:
         return own
     return {**own, **{AGAINST + name: rows for name, rows in who.encode(texts[branch.against]).items()}}
+
+
+def cost(branches: Iterable[Branch]) -> int:
+    """Evaluations of the network for each image."""
+    changes = [branch.change if isinstance(branch, Perturbed) else None for branch in branches]
+    return sum(change.evaluations if isinstance(change, Windows) else 1 for change in changes)
 
 
 def networks(model: Model, branches: Iterable[Branch]) -> list[nn.Module]:

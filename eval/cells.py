@@ -69,7 +69,7 @@ def plan(sweep: Sweep, backend: str, model: Model, prompts: list[str]) -> list[P
             model.id, sampler, schedule, spacing, steps, guidance, prompts_hash(prompts), sweep.seed, sweep.dtype,
             _foreign(sampler=sampler, schedule=schedule, spacing=spacing, guidance=guidance),
         )  # fmt: skip
-        cells.append(_planned(cell, backend, model, sweep))
+        cells.append(_planned(cell, backend, model, sweep, prompts))
     return cells
 
 
@@ -133,14 +133,18 @@ def samples(sweep: Sweep, prompts: list[str], start: int, stop: int) -> list[Sam
     return [Sample(i, sweep.seed + i, prompts[i % len(prompts)]) for i in range(start, stop)]
 
 
-def _planned(cell: Cell, backend: str, model: Model, sweep: Sweep) -> Planned:
+def _planned(cell: Cell, backend: str, model: Model, sweep: Sweep, prompts: list[str]) -> Planned:
     """The cell with all that its guidance needs, or the reason why it cannot have it."""
     try:
         asked = branches(cell, model)
         _check_conditions(cell, asked, sweep)
-        others = {answering(model, branch).id for branch in asked if isinstance(branch, Perturbed)} - {model.id}
+        changed = [answering(model, branch) for branch in asked if isinstance(branch, Perturbed)]
+        for one in changed:
+            if check := getattr(one, "check_prompts", None):
+                check(prompts)
     except ValueError as error:
         return Planned(cell, backend, str(error))
+    others = {one.id for one in changed} - {model.id}
     used = conditions_of(asked)
     negative = sweep.negative if "negative" in used else ""
     texts = tuple(f"{name}{NAMED}{text}" for name, text in sorted(sweep.texts.items()) if name in used)

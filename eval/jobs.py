@@ -15,7 +15,7 @@ from ..samplers.noise import SeededNoise
 from ..samplers.perturbation import Branch
 from ..samplers.protocols import Predictions, Run
 from ..samplers.run import guide, start
-from .branches import Texts, condition, texts_of
+from .branches import Texts, condition, cost, texts_of
 from .cells import Cell, levels
 from .protocols import Condition, Model, Sample, Starting
 
@@ -105,7 +105,7 @@ class Walk:
     def rows(self) -> int:
         """Of the network that its request asks for."""
         x, _, by_branch = self.request
-        return len(x) * len(by_branch)
+        return len(x) * cost(by_branch)
 
     @property
     def starting(self) -> bool:
@@ -120,10 +120,13 @@ class Walk:
         self.begin = model.begin(unit, first) if isinstance(model, Starting) else unit * first.norm
         run = around(start(sampler, self.begin, path, noise))
         texts = texts_of([sample.prompt for sample in self.samples], self.cell.negative, self.cell.texts)
-        return (yield from _conditioned(guide(run, guidance, sampler.needs), model, texts))
+        seeds = [sample.seed for sample in self.samples]
+        return (yield from _conditioned(guide(run, guidance, sampler.needs), model, texts, seeds))
 
 
-def _conditioned(run: Generator[Any, Any, Tensor], model: Model, texts: Texts) -> Generator[Request, Any, Tensor]:
+def _conditioned(
+    run: Generator[Any, Any, Tensor], model: Model, texts: Texts, seeds: Sequence[int]
+) -> Generator[Request, Any, Tensor]:
     """Turn the branches that a run asks for into conditions, each encoded once."""
     conditions: dict[Branch, Condition] = {}
     reply = None
@@ -134,5 +137,5 @@ def _conditioned(run: Generator[Any, Any, Tensor], model: Model, texts: Texts) -
             return stop.value
         for branch in branches:
             if branch not in conditions:
-                conditions[branch] = condition(model, branch, texts)
+                conditions[branch] = condition(model, branch, texts, seeds)
         reply = yield x, level, {branch: conditions[branch] for branch in branches}

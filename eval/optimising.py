@@ -80,12 +80,13 @@ def _walk(sweep: Sweep, backend: Any, model: Model, path: Path, start: int, devi
     missing = conditions_of(needed(guidance, path)) - texts.keys()
     if missing:
         raise ValueError(f"{sweep.guided()[0]} needs a text for {', '.join(sorted(missing))}")
-    denoise = _guided(model, guidance, texts)
-    noise = SeededNoise([sweep.seed + i for i in places], model.shape, device).initial()
+    seeds = [sweep.seed + i for i in places]
+    denoise = _guided(model, guidance, texts, seeds)
+    noise = SeededNoise(seeds, model.shape, device).initial()
     return denoise, reference(denoise, noise * path.levels[0].norm, path.levels)
 
 
-def _guided(model: Model, guidance: Guidance, texts: Texts) -> Denoiser:
+def _guided(model: Model, guidance: Guidance, texts: Texts, seeds: Sequence[int]) -> Denoiser:
     """The guided prediction of x0 as one call, rows in the order of the texts; guidance starts afresh in each."""
     conditions: dict[Branch, Condition] = {}
 
@@ -95,7 +96,7 @@ def _guided(model: Model, guidance: Guidance, texts: Texts) -> Denoiser:
 
     def predict(x: Tensor, level: Level, branch: Branch) -> Tensor:
         if branch not in conditions:
-            conditions[branch] = condition(model, branch, texts)
+            conditions[branch] = condition(model, branch, texts, seeds)
         return answering(model, branch).denoise(x, [level] * len(x), conditions[branch]).to(x.dtype)
 
     def evaluate(requests: Sequence[Any]) -> list[Any]:

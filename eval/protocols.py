@@ -28,6 +28,9 @@ Condition = Mapping[str, "Tensor"]
 AGAINST = "against."
 """What names begin with in the condition of a second text, that a change of the network leads away from."""
 
+SEEDS = "seeds"
+"""The name, in a condition, of the images' seeds: int64 (B,), for a change of the network that draws noise."""
+
 Observations = Mapping[str, "np.ndarray"]
 """Arrays of one shard by observation name, (n, ...) each, rows in order of image index."""
 

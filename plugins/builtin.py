@@ -149,6 +149,13 @@ def register_guidance(register: Register) -> None:
     register("tonemap", guidance.Tonemap)
     register("sharpen", guidance.Sharpen)
     register("frame_cfg", guidance.FrameCFG)
+    register("cads", guidance.CADS)
+    register("icg", guidance.ICG)
+    register("tsg", guidance.TSG)
+    register("swg", guidance.SWG)
+    register("freeu", guidance.FreeU)
+    register("classifier", guidance.ClassifierGuidance)
+    register("clip", guidance.CLIPGuidance)
 
 
 @hookimpl

@@ -76,10 +76,70 @@ class WeakModel:
     backend: Any = None
 
 
+@dataclasses.dataclass(frozen=True)
+class ScaledSkips:
+    """A U-Net whose first two stages up weigh their inputs anew; see ``guidance.FreeU``."""
+
+    b1: float = 1.1
+    b2: float = 1.2
+    s1: float = 0.9
+    s2: float = 0.2
+    structure: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class NoisyTime:
+    """A network that is told the time with noise of each image's own; see ``guidance.TSG``."""
+
+    noise: float = 1.0
+    power: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class NoisyCondition:
+    """A condition with noise of each image's own, less and less along the path; see ``guidance.CADS``."""
+
+    clean: float = 0.6
+    gone: float = 0.9
+    noise: float = 0.25
+    mixing: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class IndependentCondition:
+    """Noise of each image's own, with mean and deviation of its condition, in place of that; see ``guidance.ICG``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """The mean of what the network predicts for overlapping parts of x, each of that share of its height and width."""
+
+    size: float = 0.75
+    count: int = 2
+    """Along each dimension, from edge to edge."""
+
+    @property
+    def evaluations(self) -> int:
+        """Of each image, on parts of it."""
+        return self.count**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """Nothing is changed; the answer has as many channels more: the gradient in x of log p(text | x0).
+
+    By a classifier ("class") or an image-text model ("clip") that sees the predicted x0.
+    """
+
+    by: str = "class"
+
+
 LayerChange = IdentityAttention | BlurredQueries | SkippedLayers | ShuffledTokens
 AttentionChange = SparseCrossAttention | NormalizedAttention
 NetworkChange = LayerChange | AttentionChange | WatchedAttention
-Change = NetworkChange | WeakModel
+SeededChange = NoisyTime | NoisyCondition | IndependentCondition
+"""Changes with noise, which belongs to the image and the noise level."""
+Change = NetworkChange | WeakModel | ScaledSkips | SeededChange | Windows | Judged
 
 
 @dataclasses.dataclass(frozen=True)

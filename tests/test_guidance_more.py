@@ -46,7 +46,7 @@ from sigmabench.samplers.guidance import (
 )
 from sigmabench.samplers.guidance.space import SPACES, from_space, to_space
 from sigmabench.samplers.level import PURE_NOISE
-from sigmabench.samplers.perturbation import Perturbed, WatchedAttention
+from sigmabench.samplers.perturbation import Judged, Perturbed, WatchedAttention
 from sigmabench.samplers.schedules import Flow
 
 NAMES = tuple(catalogue("guidance"))
@@ -54,6 +54,7 @@ LEVELS = {"VE": Level(1.0, 3.0), "VP": Level(0.6, 0.8), "flow": Level(0.3, 0.7),
 PERTURBED = [
     b for name in NAMES for b in build("guidance", name).branches(LEVELS["VP"]) if isinstance(b, Perturbed)
 ]  # fmt: skip
+JUDGED = [branch for branch in PERTURBED if isinstance(branch.change, Judged)]
 WATCHED = [branch for branch in PERTURBED if isinstance(branch.change, WatchedAttention)]
 SHAPES = [(4, 8, 9), (4, 3, 6, 6), (4, 2, 3, 4, 5)]
 NONE = {
@@ -70,7 +71,13 @@ NONE = {
     "interval": {"guidance": CFG(1.0)},
     "dynamic_threshold": {"guidance": CFG(1.0)},
     "negative_prompt": {"guidance": CFG(1.0)},
-    **{name: {"scale": 0.0, "guidance": CFG(1.0)} for name in ("pag", "sag", "seg", "slg", "tpg", "pladis")},
+    "cads": {"noise": 0.0, "guidance": CFG(1.0)},
+    "icg": {"guidance": CFG(1.0)},
+    "freeu": {**dict.fromkeys(("b1", "b2", "s1", "s2"), 1.0), "guidance": CFG(1.0)},
+    **{
+        name: {"scale": 0.0, "guidance": CFG(1.0)}
+        for name in ("pag", "sag", "seg", "slg", "tpg", "pladis", "tsg", "swg", "classifier", "clip")
+    },
 }
 """What beside scale = 1 makes a method none at all."""
 REFUSED = {
@@ -80,6 +87,7 @@ REFUSED = {
     "negative_prompt": "needs a negative prompt; give the sweep one",
     "autoguidance": "autoguidance has no weaker model; name one",
     **dict.fromkeys(("pag", "sag", "seg", "slg", "tpg", "nag", "pladis"), "is a formula without layers"),
+    **dict.fromkeys(("tsg", "swg", "freeu", "classifier", "clip"), "is a formula without layers"),
 }
 """What a sweep of the closed-form model says of methods that it cannot have."""
 
@@ -95,6 +103,8 @@ def predictions(shape=(4, 3, 6, 6), level=LEVELS["VP"], dtype=torch.float64):
     parts["cond"] = parts["cond"] + 0.1
     for branch in WATCHED:
         parts[branch] = torch.cat([parts[branch.base], 1 + parts[branch][:, :1]], 1)
+    for branch in JUDGED:  # a gradient in x: smaller where the scale of x is larger
+        parts[branch] = torch.cat([parts[branch.base], parts[branch] / level.norm], 1)
     return parts["cond"] * level.alpha + torch.randn(shape, generator=generator, dtype=dtype) * level.sigma, parts
 
 
@@ -123,10 +133,12 @@ def settled(guidance, x, level, parts):
 
 
 def equal(parts):
-    """All predictions as cond; what is watched is as it was."""
-    return {
+    """All predictions as cond; what is watched is as it was, and judges ask for nothing."""
+    judged = {branch: torch.cat([parts["cond"], torch.zeros_like(parts["cond"])], 1) for branch in JUDGED}
+    return judged | {
         branch: torch.cat([parts["cond"], part[:, -1:]], 1) if branch in WATCHED else parts["cond"]
         for branch, part in parts.items()
+        if branch not in JUDGED
     }
 
 
@@ -171,7 +183,8 @@ def test_the_scale_of_x_does_not_matter_beyond_its_level(name):
     guidance, level = build("guidance", name), LEVELS["VP"]
     x, parts = predictions(level=level)
     other = Level(level.alpha * 7, level.sigma * 7)
-    assert close(settled(guidance, x, level, parts), settled(guidance, 7 * x, other, parts), 1e-11)
+    scaled = {b: torch.cat([p.chunk(2, 1)[0], p.chunk(2, 1)[1] / 7], 1) if b in JUDGED else p for b, p in parts.items()}
+    assert close(settled(guidance, x, level, parts), settled(guidance, 7 * x, other, scaled), 1e-11)
 
 
 @each

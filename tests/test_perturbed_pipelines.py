@@ -95,8 +95,27 @@ def test_perturbed_attention_guidance_gives_the_latents_of_diffusers_pag_pipelin
     assert (ours - latents(folder, name, f"cfg({scale})")[0]).abs().max() > 1e-3
 
 
-EVERYWHERE = ("pag", "seg", "slg", "tpg")
-ALSO = {"sd": ("sag", "nag", "pladis", "seg(sigma=1)"), "sdxl": ("sag", "nag", "pladis"), "pixart": ("pladis",)}
+@pytest.mark.parametrize(
+    ("name", "cls"), [("sd", diffusers.StableDiffusionPipeline), ("sdxl", diffusers.StableDiffusionXLPipeline)]
+)
+def test_freeu_gives_the_latents_of_a_pipeline_with_enable_freeu(folder, name, cls):
+    ours, cost, noise = latents(folder, name, "freeu(1.3, 1.4, 0.8, 0.5, guidance=cfg(4))")
+    assert cost == 2 * STEPS
+    pipe = cls.from_pretrained(folder(name))
+    pipe.set_progress_bar_config(disable=True)
+    own = {"timestep_spacing": "trailing", "set_alpha_to_one": True}
+    pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config, **own)
+    pipe.enable_freeu(s1=0.8, s2=0.5, b1=1.3, b2=1.4)
+    expected = pipe(PROMPTS, latents=noise, num_inference_steps=STEPS, guidance_scale=4.0, output_type="latent").images
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+    assert (ours - latents(folder, name, "cfg(4)")[0]).abs().max() > 1e-3
+
+
+EVERYWHERE = ("pag", "seg", "slg", "tpg", "icg", "cads(noise=4)")
+TIMED = ("tsg(noise=4)",)
+UNETS = (*TIMED, "sag", "nag", "pladis", "freeu", "swg(windows=2)")
+ALSO = {"sd": (*UNETS, "seg(sigma=1)"), "sdxl": UNETS, "sd3": TIMED, "flux": TIMED, "pixart": ("pladis", *TIMED)}
+COST = {"nag": 2, "pladis": 2, "freeu": 2, "icg": 2, "cads": 2, "swg": 6}
 
 
 @pytest.mark.parametrize("name", ["sd", "sdxl", "sd3", "pixart", "flux", "chroma"])
@@ -108,7 +127,7 @@ def test_every_change_that_an_architecture_can_have_has_an_effect_and_its_price(
         x, cost, _ = latents(folder, name, f"{method}({', '.join(filter(None, [settings, 'guidance=cfg(2)']))})")
         assert x.isfinite().all()
         assert (x - plain).abs().max() > 1e-4, text
-        assert cost == (2 if method in ("nag", "pladis") else 3) * STEPS
+        assert cost == COST.get(method, 3) * STEPS
 
 
 @pytest.mark.parametrize(
@@ -118,6 +137,10 @@ def test_every_change_that_an_architecture_can_have_has_an_effect_and_its_price(
         ("flux", "nag", "has no cross-attention"),
         ("sd3", "sag", r"no layer 'mid.0.0'; there are 0, 1"),
         ("pixart", "nag", "needs a U-Net"),
+        ("chroma", "tsg", "needs a network with time_embedding or timestep_embedder, not ChromaTransformer2DModel"),
+        ("sd3", "freeu", "needs a U-Net with at least two stages up, not SD3Transformer2DModel"),
+        ("pixart", "swg", "needs a U-Net, which takes x of any size, not PixArtTransformer2DModel"),
+        ("sd", "classifier", "needs images that can be differentiated, as those of the embedded model"),
     ],
 )
 def test_what_an_architecture_cannot_have_is_refused_with_the_reason(folder, name, guidance, message):

@@ -15,6 +15,7 @@ from sigmabench.eval.backends.changed import perturbed
 from sigmabench.eval.backends.embedded import Embedded
 from sigmabench.eval.backends.embedded_model import EmbeddedModel
 from sigmabench.eval.backends.mixture import GaussianMixture
+from sigmabench.eval.branches import cost as evaluations
 from sigmabench.eval.branches import networks
 from sigmabench.eval.cells import Cell, branches, levels, plan, samples
 from sigmabench.eval.embedded.generator import SCHEDULERS, UNET, Generator, folder_of
@@ -70,17 +71,24 @@ def questions(guidance, level):
     further = isinstance(guidance, SAG) and guidance.branches(level) != guidance.guidance.branches(level)
     if isinstance(guidance, Characteristic) and level.alpha:
         further = 2 * guidance.iterations
-    return len(guidance.branches(level)) + further
+    return evaluations(guidance.branches(level)) + further
 
 
-MORE = {"perp_neg": {"negative_scale": 0.0}, "composable": {"others": "other:0"}, "momentum": {"weight": 0.0}}
+ADDED = ("pag", "sag", "seg", "slg", "tpg", "pladis", "tsg", "swg", "classifier", "clip")
+MORE = {
+    "perp_neg": {"negative_scale": 0.0},
+    "composable": {"others": "other:0"},
+    "momentum": {"weight": 0.0},
+    "cads": {"noise": 0.0},
+    "freeu": dict.fromkeys(("b1", "b2", "s1", "s2"), 1.0),
+}
 """What else makes a method none at all."""
 
 
 def neutral(name):
     cls = catalogue("guidance")[name].cls
     fields = {field.name for field in dataclasses.fields(cls)}
-    off = {"pag": 0.0, "sag": 0.0, "seg": 0.0, "slg": 0.0, "tpg": 0.0, "pladis": 0.0}.get(name, 1.0)
+    off = 0.0 if name in ADDED else 1.0
     inner = {field: CFG(1.0) for field in ("guidance", "like") if field in fields}
     other = {
         "fdg": "scale_low",
@@ -96,6 +104,8 @@ def neutral(name):
 
 @each
 def test_every_guidance_runs_on_a_network_and_costs_what_it_asks_for(model, name):
+    if name == "clip":
+        pytest.skip("this model has words instead of an image-text model; see test_guidance_inside.py")
     text = "autoguidance(weak=gaussian_mixture)" if name == "autoguidance" else name
     cell, _ = planned(model, text, negative="a dark dog")
     if name == "autoguidance":
@@ -119,6 +129,7 @@ def test_every_guidance_at_its_neutral_scale_is_none_and_costs_nothing(model, na
 
 
 CHANGED = ["pag", "seg(sigma=0.7)", "slg(layers='down.1')", "tpg", "sag", "nag", "pladis", "negative_prompt(sag)"]
+CHANGED += ["cads(noise=1)", "icg", "tsg", "swg", "freeu", "classifier"]
 
 
 @pytest.mark.parametrize("text", CHANGED)

@@ -34,6 +34,7 @@ from ..protocols import AGAINST, Condition, Model
 from . import blocks
 from .layers import IMAGE_ALONE, IMAGE_FIRST, Layer, layers_of
 from .memory import Rows
+from .otherwise import otherwise
 from .weak import weak_model
 
 
@@ -45,6 +46,8 @@ def perturbed(model: Any, change: Change) -> Model:
     """
     if isinstance(change, WeakModel):
         return weak_model(model, change)
+    if not isinstance(change, NetworkChange):
+        return otherwise(model, change)
     layers = layers_of(model.network)
     names = chosen([layer.name for layer in layers], change)
     layers = [layer for layer in layers if layer.name in names]

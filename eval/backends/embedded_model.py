@@ -14,7 +14,7 @@ from ...plugins.diffusers.scheduler_config import read_scheduler
 from ...samplers.level import Level
 from ...samplers.perturbation import Change
 from ..embedded.captions import check_words
-from ..embedded.codec import SHAPE, decode
+from ..embedded.codec import SHAPE, decode, decode_float
 from ..protocols import Condition, Model
 from .changed import perturbed
 
@@ -46,7 +46,6 @@ class EmbeddedModel:
         check_words(prompts)
         return {"encoder_hidden_states": self.text.encode_tokens(prompts).to(self.device)}
 
-    @torch.no_grad()
     def denoise(self, x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
         """E[x0 | x], one level per row."""
         states = condition["encoder_hidden_states"]
@@ -61,6 +60,10 @@ class EmbeddedModel:
     def decode(self, x: Tensor) -> Tensor:
         """Network space (B, 12, 16, 16) to uint8 (B, 3, 32, 32) on the CPU."""
         return decode(x).cpu()
+
+    def pixels(self, x: Tensor) -> Tensor:
+        """Network space to images, 0 to 255 and beyond, float (B, 3, 32, 32), as a differentiable function."""
+        return (decode_float(x) + 1) * 127.5
 
     def perturbed(self, change: Change) -> Model:
         """This model with the change in its network; ValueError if that cannot be."""

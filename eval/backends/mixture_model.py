@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from ...plugins.prediction import Prediction, coefficients
 from ...samplers.level import Level
-from ...samplers.perturbation import Change, WeakModel
+from ...samplers.perturbation import Change, IndependentCondition, NoisyCondition, WeakModel
 from ...samplers.problems import Mixture
 from ..embedded.codec import to_uint8
 from ..protocols import Condition, Model
+from .otherwise import otherwise
 from .weak import weak_model
 
 if TYPE_CHECKING:
@@ -69,13 +70,15 @@ class MixtureModel:
         return to_uint8(x).cpu()
 
     def perturbed(self, change: Change) -> Model:
-        """The weaker model that the change names.
+        """The weaker model that the change names, or this one with another condition.
 
         Raises:
             ValueError: for any other change: a formula has no layers.
         """
         if isinstance(change, WeakModel):
             return weak_model(self, change)
+        if isinstance(change, (NoisyCondition, IndependentCondition)):
+            return otherwise(self, change)
         raise ValueError(f"{self.id} is a formula without layers, which {change} changes")
 
     def solution(self, x: Tensor, s: Level, t: Level, condition: Condition) -> Tensor:

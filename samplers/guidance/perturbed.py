@@ -17,6 +17,7 @@ from ..perturbation import (
     ShuffledTokens,
     SkippedLayers,
     WeakModel,
+    Windows,
 )
 from ..protocols import Guidance
 from ..settings import setting, settings
@@ -45,10 +46,10 @@ class PAG:
     aliases: ClassVar[tuple[str, ...]] = ("PerturbedAttentionGuidance",)
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
-        return _branches(self.guidance, level, self.scale, IdentityAttention(self.layers))
+        return away_branches(self.guidance, level, self.scale, IdentityAttention(self.layers))
 
     def start(self) -> Combine:
-        return _away(self.guidance, self.scale, IdentityAttention(self.layers))
+        return away(self.guidance, self.scale, IdentityAttention(self.layers))
 
 
 @settings
@@ -70,10 +71,10 @@ class SEG:
     aliases: ClassVar[tuple[str, ...]] = ("SmoothedEnergyGuidance",)
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
-        return _branches(self.guidance, level, self._scale, BlurredQueries(self.layers, self.sigma))
+        return away_branches(self.guidance, level, self._scale, BlurredQueries(self.layers, self.sigma))
 
     def start(self) -> Combine:
-        return _away(self.guidance, self._scale, BlurredQueries(self.layers, self.sigma))
+        return away(self.guidance, self._scale, BlurredQueries(self.layers, self.sigma))
 
     @property
     def _scale(self) -> float:
@@ -94,10 +95,10 @@ class SLG:
     aliases: ClassVar[tuple[str, ...]] = ("SkipLayerGuidance", "SkipLayerGuidanceDiT", "SkipLayerGuidanceSD3", "stg")
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
-        return _branches(self.guidance, level, self.scale, SkippedLayers(self.layers))
+        return away_branches(self.guidance, level, self.scale, SkippedLayers(self.layers))
 
     def start(self) -> Combine:
-        return _away(self.guidance, self.scale, SkippedLayers(self.layers))
+        return away(self.guidance, self.scale, SkippedLayers(self.layers))
 
 
 @settings
@@ -114,10 +115,31 @@ class TPG:
     aliases: ClassVar[tuple[str, ...]] = ("TokenPerturbationGuidance",)
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
-        return _branches(self.guidance, level, self.scale, ShuffledTokens(self.layers))
+        return away_branches(self.guidance, level, self.scale, ShuffledTokens(self.layers))
 
     def start(self) -> Combine:
-        return _away(self.guidance, self.scale, ShuffledTokens(self.layers))
+        return away(self.guidance, self.scale, ShuffledTokens(self.layers))
+
+
+@settings
+class SWG:
+    """guidance + scale (cond - worse), worse the mean of what the network predicts for overlapping parts of x.
+
+    Sliding window guidance: away from an image whose parts do not know of each other. Each image costs windows^2
+    evaluations more, of parts. For U-Nets, which take x of any size. Kaiser et al. 2024, arXiv:2411.10257.
+    """
+
+    scale: float = setting(5.0, low=0.0, high=1000.0, help="0 is none")
+    guidance: Guidance = setting(CFG(), kind="guidance", help="what it is added to")
+    size: float = setting(0.75, low=0.05, high=1.0, help="of a part, as a share of height and width")
+    windows: int = setting(2, low=1, high=16, help="along each dimension, spread from edge to edge")
+    aliases: ClassVar[tuple[str, ...]] = ("SlidingWindowGuidance", "SlidingWindowGuidanceAdvanced")
+
+    def branches(self, level: Level) -> tuple[Branch, ...]:
+        return away_branches(self.guidance, level, self.scale, Windows(self.size, self.windows))
+
+    def start(self) -> Combine:
+        return away(self.guidance, self.scale, Windows(self.size, self.windows))
 
 
 @settings
@@ -133,24 +155,26 @@ class Autoguidance:
     aliases: ClassVar[tuple[str, ...]] = ("AutoGuidance",)
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
-        return _branches(self.guidance, level, self.scale - 1, WeakModel(self.weak))
+        return away_branches(self.guidance, level, self.scale - 1, WeakModel(self.weak))
 
     def start(self) -> Combine:
-        return _away(self.guidance, self.scale - 1, WeakModel(self.weak))
+        return away(self.guidance, self.scale - 1, WeakModel(self.weak))
 
 
-def _branches(guidance: Guidance, level: Level, weight: float, change: Change) -> tuple[Branch, ...]:
+def away_branches(guidance: Guidance, level: Level, weight: float, change: Change) -> tuple[Branch, ...]:
+    """Those of a guidance and of the worse prediction, where that has a weight."""
     base = guidance.branches(level)
     return tuple(dict.fromkeys((*base, "cond", Perturbed("cond", change)))) if weight else base
 
 
-def _away(guidance: Guidance, weight: float, change: Change) -> Combine:
+def away(guidance: Guidance, weight: float, change: Change) -> Combine:
+    """guidance + weight (cond - worse)."""
     combine, worse = guidance.start(), Perturbed("cond", change)
 
-    def away(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
+    def guided(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
         combined = combine(x, level, predictions)
         if not weight:
             return combined
         return then(combined, lambda x0: x0 + weight * (predictions["cond"] - predictions[worse]))
 
-    return away
+    return guided

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..level import Level
-from ..perturbation import Branch, NormalizedAttention, Perturbed, SparseCrossAttention, renamed
+from ..perturbation import Branch, NormalizedAttention, Perturbed, ScaledSkips, SparseCrossAttention, renamed
 from ..protocols import Guidance
 from ..settings import setting, settings
 from .cfg import CFG
@@ -29,10 +29,10 @@ class NegativePrompt:
     guidance: Guidance = setting(CFG(), kind="guidance", help="what is led away from the negative prompt")
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
-        return _branches(self.guidance, level, _negative)
+        return substituted_branches(self.guidance, level, _negative)
 
     def start(self) -> Combine:
-        return _combine(self.guidance, _negative)
+        return substituted(self.guidance, _negative)
 
 
 @settings
@@ -51,10 +51,10 @@ class NAG:
     aliases: ClassVar[tuple[str, ...]] = ("NAGuidance", "NAGCFGGuider")
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
-        return _branches(self.guidance, level, self._other)
+        return substituted_branches(self.guidance, level, self._other)
 
     def start(self) -> Combine:
-        return _combine(self.guidance, self._other)
+        return substituted(self.guidance, self._other)
 
     def _other(self, branch: Branch) -> Branch:
         if branch != "cond" or self.scale == 1 or not self.alpha:
@@ -75,10 +75,10 @@ class PLADIS:
     aliases: ClassVar[tuple[str, ...]] = ("Pladis",)
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
-        return _branches(self.guidance, level, self._other)
+        return substituted_branches(self.guidance, level, self._other)
 
     def start(self) -> Combine:
-        return _combine(self.guidance, self._other)
+        return substituted(self.guidance, self._other)
 
     def _other(self, branch: Branch) -> Branch:
         if not isinstance(branch, str) or not self.scale:
@@ -86,19 +86,54 @@ class PLADIS:
         return Perturbed(branch, SparseCrossAttention(self.scale, self.alpha))
 
 
+@settings
+class FreeU:
+    """Another guidance by a U-Net whose stages up weigh their inputs anew: no training, no further evaluation.
+
+    In the first stage up b1 weighs half of the channels from below and s1 the lowest frequencies of the skip
+    connections, in the second b2 and s2. "structure" weighs from 1 to b by the mean over all channels at each place,
+    from its least to its largest. Stages as in diffusers; ComfyUI tells them by their channels, so that of Stable
+    Diffusion 1.5 the first two are its first and the third its second. Si et al. 2023, arXiv:2309.11497.
+    """
+
+    b1: float = setting(1.1, low=0.0, high=10.0, help="of the first stage's backbone; 1 is none")
+    b2: float = setting(1.2, low=0.0, high=10.0, help="of the second stage's backbone; 1 is none")
+    s1: float = setting(0.9, low=0.0, high=10.0, help="of the first stage's skip connections; 1 is none")
+    s2: float = setting(0.2, low=0.0, high=10.0, help="of the second stage's skip connections; 1 is none")
+    backbone: str = setting("constant", choices=("constant", "structure"), help="b everywhere, or by structure")
+    guidance: Guidance = setting(CFG(), kind="guidance", help="what uses these predictions")
+    aliases: ClassVar[tuple[str, ...]] = ("FreeU", "enable_freeu")
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "FreeU_V2": {"b1": 1.3, "b2": 1.4, "backbone": "structure"},
+    }
+
+    def branches(self, level: Level) -> tuple[Branch, ...]:
+        return substituted_branches(self.guidance, level, self._other)
+
+    def start(self) -> Combine:
+        return substituted(self.guidance, self._other)
+
+    def _other(self, branch: Branch) -> Branch:
+        if not isinstance(branch, str) or self.b1 == self.b2 == self.s1 == self.s2 == 1:
+            return branch
+        return Perturbed(branch, ScaledSkips(self.b1, self.b2, self.s1, self.s2, self.backbone == "structure"))
+
+
 def _negative(branch: Branch) -> Branch:
     return renamed(branch, "uncond", "negative")
 
 
-def _branches(guidance: Guidance, level: Level, other: Callable[[Branch], Branch]) -> tuple[Branch, ...]:
+def substituted_branches(guidance: Guidance, level: Level, other: Callable[[Branch], Branch]) -> tuple[Branch, ...]:
+    """What a guidance needs, with ``other`` predictions in place of its own."""
     return tuple(dict.fromkeys(map(other, guidance.branches(level))))
 
 
-def _combine(guidance: Guidance, other: Callable[[Branch], Branch]) -> Combine:
+def substituted(guidance: Guidance, other: Callable[[Branch], Branch]) -> Combine:
+    """A run of the guidance on them."""
     combine = guidance.start()
 
-    def substituted(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
+    def combined(x: Tensor, level: Level, predictions: Predictions) -> Tensor | Further:
         known = {branch: predictions[other(branch)] for branch in guidance.branches(level)}
         return asking(combine(x, level, known), other)
 
-    return substituted
+    return combined
