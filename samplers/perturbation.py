@@ -139,7 +139,8 @@ AttentionChange = SparseCrossAttention | NormalizedAttention
 NetworkChange = LayerChange | AttentionChange | WatchedAttention
 SeededChange = NoisyTime | NoisyCondition | IndependentCondition
 """Changes with noise, which belongs to the image and the noise level."""
-Change = NetworkChange | WeakModel | ScaledSkips | SeededChange | Windows | Judged
+OtherChange = ScaledSkips | SeededChange | Windows | Judged
+Change = NetworkChange | WeakModel | OtherChange
 
 
 @dataclasses.dataclass(frozen=True)

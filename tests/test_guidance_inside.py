@@ -15,10 +15,11 @@ from sigmabench.eval.backends.mixture import GaussianMixture
 from sigmabench.eval.backends.windows import starts
 from sigmabench.eval.branches import condition, texts_of
 from sigmabench.eval.cells import plan, samples
+from sigmabench.eval.costs.counting import count
 from sigmabench.eval.embedded.captions import CLASSES, caption
 from sigmabench.eval.embedded.generator import SCHEDULERS, UNET, Generator
 from sigmabench.eval.embedded.judge import load_judge
-from sigmabench.eval.engine import generate
+from sigmabench.eval.engine import counted, generate, produce
 from sigmabench.eval.jobs import Job
 from sigmabench.eval.protocols import SEEDS
 from sigmabench.eval.sweep import Sweep
@@ -250,6 +251,15 @@ def test_one_window_of_all_is_no_guidance(model):
     whole = perturbed(model, Windows(1.0, 1)).denoise(x, LEVELS, own)
     torch.testing.assert_close(whole, model.denoise(x, LEVELS, own), rtol=1e-5, atol=1e-6)
     assert SWG(2.0, CFG(1.0), windows=3).branches(VP)[1].change.evaluations == 9
+
+
+@pytest.mark.parametrize("text", ["swg(windows=3)", "sag", "classifier", "characteristic", "cads", "tsg"])
+def test_what_it_costs_is_known_without_the_network(model, text):
+    sweep = Sweep(images=1, prompts=PROMPTS, guidance=[text], steps=[4], samplers=["heun"])
+    (planned,) = plan(sweep, "m", model, PROMPTS)
+    with counted(model.network) as rows:
+        (done,) = produce(model, [Job(planned.cell, samples(sweep, PROMPTS, 0, 1))])
+    assert sum(rows) == done.evaluations == count(planned.cell, model).evaluations
 
 
 # Judges

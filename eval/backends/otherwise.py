@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...samplers.level import Level
-from ...samplers.perturbation import Change, Judged, NoisyTime, ScaledSkips, Windows
+from ...samplers.perturbation import Judged, NoisyTime, OtherChange, ScaledSkips, Windows
 from ..protocols import Condition, Model
 from .judged import judged
 from .noisy_condition import noisy_condition
@@ -35,7 +35,7 @@ class Otherwise:
         self.check_prompts = check_prompts
 
 
-def otherwise(model: Any, change: Change) -> Model:
+def otherwise(model: Any, change: OtherChange) -> Model:
     """
     Raises:
         ValueError: if the change cannot be made in this model, with the reason.

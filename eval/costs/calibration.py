@@ -78,7 +78,7 @@ def _round(runner: Runner, model: Model, branches: Branches, batch: int) -> floa
     drawn = samples(runner.sweep, runner.plan.prompts, 0, batch)
     further = [f"{name}{NAMED}{text}" for name, text in runner.sweep.texts.items()]
     texts = texts_of([sample.prompt for sample in drawn], runner.sweep.negative, further)
-    conditions = {branch: condition(model, branch, texts) for branch in branches}
+    conditions = {branch: condition(model, branch, texts, [sample.seed for sample in drawn]) for branch in branches}
     level = variance_preserving(1.0)
     x = torch.randn((batch, *model.shape), generator=torch.Generator().manual_seed(0)).to(runner.device)
     together = 1 if runner.device == "cpu" else 2

@@ -12,8 +12,9 @@ from torch import Tensor
 from ...plugins.registry import build
 from ...samplers.level import Level
 from ...samplers.noise import SeededNoise
-from ...samplers.perturbation import Branch
+from ...samplers.perturbation import Branch, Judged, Perturbed, WatchedAttention
 from ...samplers.run import guide, start
+from ..branches import cost
 from ..cells import Cell, levels
 from ..protocols import Drawing, Model, Starting
 
@@ -35,7 +36,7 @@ class Counted(NamedTuple):
     @property
     def evaluations(self) -> int:
         """Of the network, for one image, the first included."""
-        return len(self.first[1]) + sum(len(branches) * times for branches, times in self.others.items())
+        return cost(self.first[1]) + sum(cost(branches) * times for branches, times in self.others.items())
 
 
 def count(cell: Cell, model: Model) -> Counted:
@@ -69,8 +70,12 @@ def _requests(cell: Cell, model: Model) -> list[tuple[Level, Branches]]:
         except StopIteration:
             return found
         found.append((level, tuple(branches)))
-        reply = x, dict.fromkeys(branches, _normal(x, level))
+        reply = x, {branch: _answer(branch, x, level) for branch in branches}
 
 
-def _normal(x: Tensor, level: Level) -> Tensor:
-    return x * (level.alpha / level.norm**2)
+def _answer(branch: Branch, x: Tensor, level: Level) -> Tensor:
+    """As many channels as a model answers with."""
+    x0 = x * (level.alpha / level.norm**2)
+    change = branch.change if isinstance(branch, Perturbed) else None
+    more = {WatchedAttention: x0[:, :1], Judged: x0 * 0.0}.get(type(change))
+    return x0 if more is None else torch.cat([x0, more], 1)
