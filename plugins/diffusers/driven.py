@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...samplers.run import start
+from .levels import sigma_of
 from .noise import PipelineNoise
 from .plan import Plan
+from .refusals import VARIANCE
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .clipping import Clip
 
 
 class Driven:
@@ -38,9 +42,37 @@ class Driven:
         """x as the pipeline sees it."""
         return (self.x * self.plan.scale(self.index)).to(dtype)
 
-    def answer(
-        self, sample: Tensor, output: Tensor, clip: Callable[[Tensor], Tensor] | None, needed: Sequence[Tensor] = ()
-    ) -> Tensor:
+    def sigmas(self) -> tuple[float, float, int]:
+        """Sigma of the open evaluation and of the next, as pipelines count it, and the time at sigma = 1."""
+        prediction, last = self.plan.prediction, self.plan.path.levels[-1]
+        now, following = [*self.plan.levels, last][self.index : self.index + 2]
+        return sigma_of(prediction, now), sigma_of(prediction, following), prediction.schedule.timesteps
+
+    def step(
+        self, sample: Tensor, output: Tensor, clip: Clip | None, beside: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """The latents of the next evaluation and the x0 of this one, in the dtype of ``sample``.
+
+        Args:
+            output: of twice the channels, the second half is a variance, -1 to 1, for samplers that need it.
+            beside: predictions of x0 by branch, for samplers that need them.
+
+        Raises:
+            RuntimeError: after the last evaluation.
+            ValueError: for a sampler that needs a variance if there is none.
+        """
+        if self.index == len(self.plan):
+            raise RuntimeError("the last step was taken: call set_timesteps before another run")
+        if output.shape[1] == 2 * sample.shape[1]:
+            output, variance = output.split(sample.shape[1], dim=1)
+            beside = {**beside, VARIANCE: ((variance + 1) / 2).to(self.x.dtype)}
+        needs = self.plan.sampler.needs
+        if VARIANCE in needs and VARIANCE not in beside:
+            raise ValueError("this network predicts no variance: use ddpm with variance=small or large")
+        x0 = self.answer(sample, output, clip, [beside[name] for name in needs]).to(sample.dtype)
+        return self.latents(sample.dtype), x0
+
+    def answer(self, sample: Tensor, output: Tensor, clip: Clip | None, needed: Sequence[Tensor] = ()) -> Tensor:
         """Go on to the next evaluation with the network's output at ``sample``; returns the x0 that it says.
 
         Args:
@@ -70,3 +102,10 @@ class Driven:
             return sample
         edited = sample.to(self.x.dtype) / self.plan.scale(self.index)
         return torch.where(sample == self.latents(sample.dtype), self.x, edited)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """
+        Raises:
+            TypeError: always; a run that is over need not be copied.
+        """
+        raise TypeError("a scheduler in the middle of a run cannot be copied: copy it before, or call set_timesteps")

@@ -20,6 +20,27 @@ def level_at(prediction: Prediction, time: float) -> Level:
     return prediction.schedule.level(time if prediction.time is angle_time else (time + 1) / trained)
 
 
+def levels_asked(
+    prediction: Prediction,
+    spacing: Spacing,
+    steps: int | None,
+    times: Sequence[float] | None,
+    sigmas: Sequence[float] | None,
+) -> list[Level]:
+    """The levels of the times if there are any, else of the sigmas, else of so many steps.
+
+    Raises:
+        ValueError: if nothing is given.
+    """
+    if times is not None:
+        return levels_at_times(prediction, times)
+    if sigmas is not None:
+        return levels_of_sigmas(prediction, spacing, sigmas)
+    if steps is None:
+        raise ValueError("set_timesteps needs num_inference_steps, timesteps or sigmas")
+    return spacing(prediction.schedule, steps)
+
+
 def levels_at_times(prediction: Prediction, times: Sequence[float]) -> list[Level]:
     return [level_at(prediction, float(time)) for time in times] + [CLEAN]
 

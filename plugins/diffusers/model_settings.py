@@ -14,9 +14,6 @@ from .scheduler_config import PREDICTION_TYPES, read_scheduler, read_spacing
 
 FIELDS = ("schedule", "prediction_type", "num_train_timesteps", "use_dynamic_shifting", "time_shift_type")
 
-CLIPPING = ("DDIM", "DDIMParallel", "DDPM", "DDPMParallel", "Heun", "LCM", "UnCLIP")
-"""Beginnings of the names of the schedulers that obey ``clip_sample``; the configs of others may have it too."""
-
 
 def model_settings(name: str, config: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The given settings, and for what is missing (or None) what a scheduler's config says of the model.
@@ -37,14 +34,6 @@ def model_settings(name: str, config: Mapping[str, Any], given: Mapping[str, Any
     if "schedule" in given:
         model["use_dynamic_shifting"] = False
     return {**model, **given}
-
-
-def kept_entries(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of another scheduler's config we keep beside our own entries; ``clip_sample`` as that scheduler takes it."""
-    entries = {key: value for key, value in config.items() if key[0] != "_"}
-    if name and not is_ours(name, config) and not name.startswith(CLIPPING):
-        entries["clip_sample"] = False
-    return entries
 
 
 def is_ours(name: str, config: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -72,6 +73,17 @@ class Plan:
             f"{describe('sampler', self.sampler)} cannot begin at evaluation {index} of {len(self)}: without its"
             " first steps it would ask at other levels. Leave out none (strength 1), or use one such as dpmpp_2m"
         )
+
+    def index_of(self, time: float, times: Sequence[float]) -> int:
+        """The evaluation of that time, of several the one with which a step begins.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        found = [i for i, other in enumerate(times) if other == time]
+        if not found:
+            raise ValueError(f"{time:g} is not one of the timesteps {times}")
+        return next((i for i in found if self.begins_step(i)), found[0])
 
     def begins_step(self, index: int) -> bool:
         try:

@@ -10,23 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import diffusers
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import KarrasDiffusionSchedulers, SchedulerMixin
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
+from ...samplers.level import Level
 from ...samplers.path import Path
 from ...samplers.spacings import Simple
+from ..prediction import Prediction
 from ..registry import build
 from .clipping import clip_of
 from .driven import Driven
-from .levels import level_at, levels_at_times, levels_of_sigmas, sigma_of
-from .model_settings import FIELDS, is_ours, kept_entries, knows_model, model_settings, prediction_of
+from .entries import adopted, checked, from_any
+from .forward import ForwardProcess
+from .levels import levels_asked, sigma_of
+from .model_settings import prediction_of
 from .noise import Generators, PipelineNoise
 from .plan import Evaluations, Plan
-from .scheduler_config import PREDICTION_TYPES
+from .refusals import KEEP, check_keywords, check_needs
+from .tokens import Tokens
 
 if TYPE_CHECKING:
     from .guider import StepGuider
@@ -40,7 +44,7 @@ class StepSchedulerOutput(BaseOutput):
     pred_original_sample: Tensor
 
 
-class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
+class StepScheduler(ForwardProcess, SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     """A sampler at work in a diffusers pipeline.
 
     Args:
@@ -80,17 +84,8 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         seed: int | None = None,
     ) -> None:
         self.sampler = build("sampler", sampler)
-        for kind, text in (("spacing", spacing), ("schedule", schedule)):
-            if text is not None:
-                build(kind, text)
-        if prediction_type not in (None, *PREDICTION_TYPES):
-            legal = ", ".join(map(repr, PREDICTION_TYPES))
-            raise ValueError(f"prediction_type = {prediction_type!r}: must be one of {legal}")
         self.given = {"spacing": spacing, "schedule": schedule, "prediction_type": prediction_type}
-        if schedule and prediction_type and not num_train_timesteps:
-            num_train_timesteps = build("schedule", schedule).timesteps
-            self.register_to_config(num_train_timesteps=num_train_timesteps, spacing=spacing or "trailing")
-        self.register_to_config(_use_default_values=[])
+        self.register_to_config(**checked(self.given, num_train_timesteps), _use_default_values=[])
         self.adopted = False
         self.guider: StepGuider | None = None
         self.num_inference_steps: int | None = None
@@ -102,15 +97,8 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     @classmethod
     def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
         """From a config of this class, or from any scheduler's, which says what the model is."""
-        name = config.get("_class_name", "") if isinstance(config, dict) else ""
-        if isinstance(config, dict) and not is_ours(name, config):
-            known: Any = getattr(diffusers.schedulers, name or "SchedulerMixin", SchedulerMixin)
-            if issubclass(known, ConfigMixin):
-                config = known.from_config(config).config  # complete: files leave out what was the default
-            kwargs |= model_settings(name, config, kwargs)
-            config = {**kept_entries(name, config), "_class_name": name or cls.__name__}
-        elif kwargs.get("schedule"):
-            kwargs.setdefault("use_dynamic_shifting", False)
+        if isinstance(config, dict):
+            config, kwargs = from_any(config, kwargs, cls.__name__)
         return super().from_config(config, return_unused_kwargs, **kwargs)
 
     def adopt(self, other: Any) -> None:
@@ -119,28 +107,17 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         Raises:
             ValueError: if its model is another than that of a pipeline which this scheduler serves already.
         """
-        known = knows_model(self.config) and not self.adopted
-        if known or other is self or not (isinstance(other, SchedulerMixin) and isinstance(other, ConfigMixin)):
-            return
-        name = type(other).__name__
-        model = model_settings(name, other.config, self.given)
-        if self.adopted and any(model[key] != self.config[key] for key in FIELDS):
-            raise ValueError("this scheduler serves a pipeline of another model already: make one for each pipeline")
-        self.register_to_config(**{**kept_entries(name, other.config), **self.config, **model})
-        self.adopted = True
+        if other is not self and isinstance(other, SchedulerMixin) and isinstance(other, ConfigMixin):
+            entries = adopted(self.config, self.given, type(other).__name__, other.config, again=self.adopted)
+            self.register_to_config(**entries)
+            self.adopted = self.adopted or bool(entries)
 
     def check_needs(self) -> None:
         """
         Raises:
             ValueError: if the sampler needs a prediction that the pipeline does not give.
         """
-        branches = tuple(name for name in self.sampler.needs if name != "variance")
-        if branches and not (self.guider and self.guider.needs == branches):
-            raise ValueError(
-                f"{self.config['sampler']} needs the {' and '.join(self.sampler.needs)} prediction beside the guided"
-                " one, and pipelines give the guided one alone: use the sampler inside it, or a modular pipeline with"
-                " guider=sigmabench.guider(...) given to both"
-            )
+        check_needs(self.sampler, self.config["sampler"], self.guider)
 
     def set_timesteps(
         self,
@@ -150,6 +127,7 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         sigmas: Sequence[float] | None = None,
         mu: float | None = None,
         original_inference_steps: int | None = None,
+        **others: Any,
     ) -> None:
         """Begin anew; ``timesteps`` is then as long as there are evaluations, which may be more than steps.
 
@@ -163,18 +141,11 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             ValueError: for steps that the spacing cannot make, a level that the model cannot serve, a sampler that does
                 not know its evaluations in advance or needs what the pipeline does not give.
         """
+        check_keywords("set_timesteps", others)
         self.check_needs()
-        prediction = prediction_of(self.config, mu)
-        grid = original_inference_steps
+        prediction, grid = prediction_of(self.config, mu), original_inference_steps
         spacing = Simple(grid) if grid else build("spacing", self.config["spacing"])
-        if timesteps is not None:
-            levels = levels_at_times(prediction, timesteps)
-        elif sigmas is not None:
-            levels = levels_of_sigmas(prediction, spacing, sigmas)
-        elif num_inference_steps is not None:
-            levels = spacing(prediction.schedule, num_inference_steps)
-        else:
-            raise ValueError("set_timesteps needs num_inference_steps, timesteps or sigmas")
+        levels = levels_asked(prediction, spacing, num_inference_steps, timesteps, sigmas)
         self._plan = plan = Plan(self.sampler, prediction, Path(levels))
         self.num_inference_steps = len(plan.path)
         self.timesteps = torch.tensor([terms.time for terms in plan.terms], dtype=torch.float32, device=device)
@@ -216,10 +187,7 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             ValueError: if there is none.
         """
         times = (self.timesteps if schedule_timesteps is None else schedule_timesteps).tolist()
-        found = [i for i, time in enumerate(times) if time == float(timestep)]
-        if not found:
-            raise ValueError(f"{float(timestep):g} is not one of the timesteps {times}")
-        return next((i for i in found if self._planned().begins_step(i)), found[0])
+        return self._planned().index_of(float(timestep), times)
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
         """The latents as they are: the pipeline sees them in the scale of the model's input."""
@@ -232,6 +200,8 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         sample: Tensor,
         generator: Generators = None,
         return_dict: bool = True,
+        per_token_timesteps: Tensor | None = None,
+        **others: Any,
     ) -> StepSchedulerOutput | tuple[Tensor, Tensor]:
         """The latents of the next evaluation, in the dtype of ``sample``, and the predicted image.
 
@@ -240,61 +210,55 @@ class StepScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
                 samplers that need it.
             sample: the latents, edited or not.
             generator: of the noise that the sampler adds; of a list, one for each image.
+            per_token_timesteps: of a flow's latents (B, N, C), where some are cleaner than others; see ``Tokens``. The
+                output is then negated, as ``FlowMatchEulerDiscreteScheduler`` has it.
 
         Raises:
             RuntimeError: before ``set_timesteps`` and after the last evaluation.
-            ValueError: for a sampler that needs a variance if there is none.
+            ValueError: for keywords of other schedulers that ask for something, and for a sampler that needs a variance
+                if there is none.
         """
-        plan = self._planned()
-        if self._run is None:
-            index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
-            self._run = Driven(plan, index, sample, PipelineNoise(sample, self.config["seed"]))
-        if self._run.index == len(plan):
-            raise RuntimeError("the last step was taken: call set_timesteps before another run")
-        self._run.noise.generators = generator
-        output, given = model_output, dict(self.guider.predictions) if self.guider else {}
-        if model_output.shape[1] == 2 * sample.shape[1]:
-            output, variance = model_output.split(sample.shape[1], dim=1)
-            given["variance"] = ((variance + 1) / 2).to(torch.promote_types(variance.dtype, torch.float32))
-        if "variance" in self.sampler.needs and "variance" not in given:
-            raise ValueError("this network predicts no variance: use ddpm with variance=small or large")
-        needed = [given[name] for name in self.sampler.needs]
-        x0 = self._run.answer(sample, output, clip_of(self.config), needed).to(sample.dtype)
-        following = self._run.latents(sample.dtype)
+        check_keywords("step", others)
+        run, x = self._opened(timestep, sample), sample
+        tokens = None if per_token_timesteps is None else Tokens(per_token_timesteps, *run.sigmas())
+        if tokens:
+            model_output = -model_output
+            x = tokens.lifted(sample, model_output)
+        run.noise.generators = generator
+        beside = self.guider.predictions if self.guider else {}
+        following, x0 = run.step(x, model_output, clip_of(self.config), beside)
+        if tokens:
+            following = tokens.after(sample, following)
         return StepSchedulerOutput(prev_sample=following, pred_original_sample=x0) if return_dict else (following, x0)
 
-    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Any) -> Tensor:
-        """alpha * original + sigma * noise: at the evaluation that is open or to come first, else at these times."""
+    @property
+    def _prediction(self) -> Prediction:
+        return self._plan.prediction if self._plan else prediction_of(self.config)
+
+    @property
+    def _level(self) -> Level | None:
         index = self._begin_index if self.step_index is None else self.step_index
-        if index is not None:
-            levels = [self._planned().level(index)]
-        else:
-            prediction = self._plan.prediction if self._plan else prediction_of(self.config)
-            levels = [level_at(prediction, time) for time in torch.as_tensor(timesteps).flatten().tolist()]
-        dtype = torch.promote_types(original_samples.dtype, torch.float32)
-        shape = (-1, *[1] * (original_samples.ndim - 1))
-        alpha, sigma = (
-            torch.tensor(values, dtype=dtype, device=original_samples.device).view(shape)
-            for values in zip(*levels, strict=True)
-        )
-        return (alpha * original_samples + sigma * noise).to(original_samples.dtype)
-
-    def scale_noise(self, sample: Tensor, timestep: Any, noise: Tensor) -> Tensor:
-        """``add_noise`` by the name, and in the order, of flow matching."""
-        return self.add_noise(sample, noise, timestep)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """
-        Raises:
-            TypeError: in the middle of a run, which cannot be copied.
-        """
-        if self._run and self._run.index < len(self._planned()):
-            raise TypeError(
-                "a scheduler in the middle of a run cannot be copied: copy it before, or call set_timesteps"
-            )
-        return {**self.__dict__, "_run": None}
+        return None if index is None else self._planned().level(index)
 
     def _planned(self) -> Plan:
         if self._plan is None:
             raise RuntimeError("call set_timesteps first")
         return self._plan
+
+    def _opened(self, timestep: Any, sample: Tensor) -> Driven:
+        """The run that is at work, begun if there is none."""
+        if self._run is None:
+            index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
+            self._run = Driven(self._planned(), index, sample, PipelineNoise(sample, self.config["seed"]))
+        return self._run
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            raise AttributeError(f"{error}; {KEEP}") from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without a run that is over; one at work cannot be copied."""
+        over = self._run and self._run.index == len(self._planned())
+        return {**self.__dict__, "_run": None if over else self._run}
