@@ -32,6 +32,7 @@ from tiny_pipelines import (
     controlnet,
     distilled,
     flux,
+    ltx,
     lumina,
     pixart,
     sana,
@@ -296,6 +297,34 @@ def test_wan(pipes, monkeypatch):
     pipe = pipes(wan, theirs)
     monkeypatch.setattr(theirs, "set_timesteps", lambda n, device: type(theirs).set_timesteps(theirs, **EVEN))
     assert_equal_in(pipe, "euler", theirs, **FLOW_CALL, **VIDEO)
+
+
+LTX = {"height": 32, "width": 32, "num_frames": 9, "max_sequence_length": 16}
+
+
+def frames(strength):
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+
+    given = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+    return LTXVideoCondition(image=given, strength=strength)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.45])
+def test_ltx_with_frames_that_are_given(pipes, strength):
+    """Tokens of given frames wait, at a level of their own, until the others are as clean."""
+    theirs = FlowMatchEulerDiscreteScheduler()
+    pipe = pipes(ltx, theirs)
+    call = {**FLOW_CALL, **LTX, "conditions": frames(strength), "image_cond_noise_scale": 0.0}
+    assert_equal_in(pipe, "euler", theirs, **call)
+
+
+def test_a_multistep_sampler_converges_where_frames_are_given(pipes):
+    theirs = FlowMatchEulerDiscreteScheduler()
+    pipe = pipes(ltx, theirs)
+    pipe.scheduler = sigmabench.scheduler("dpmpp_2m", like=theirs)
+    call = {**FLOW_CALL, **LTX, "conditions": frames(1.0), "image_cond_noise_scale": 0.0}
+    ends = [run(pipe, **{**call, "num_inference_steps": steps}) for steps in (8, 16, 64)]
+    assert (ends[1] - ends[2]).abs().max() < (ends[0] - ends[2]).abs().max() / 1.8
 
 
 WHOLE = pytest.mark.xfail(strict=True, reason="diffusers tells a flow network whole times, not those of its levels")

@@ -596,6 +596,15 @@ def test_what_a_pipeline_cannot_serve_is_refused_by_name():
         scheduler.set_timesteps(10)
 
 
+def test_a_token_noisier_than_its_step_is_refused():
+    scheduler = ours("euler", schedule="flow", prediction_type="flow_prediction")
+    scheduler.set_timesteps(4)
+    x, times = starting_noise(), torch.full((2, 3), 750.0)
+    scheduler.set_begin_index(2)
+    with pytest.raises(ValueError, match=r"a token at sigma = 0.75 is noisier than the step's 0.5"):
+        scheduler.step(x, 500, x, per_token_timesteps=times)
+
+
 def test_a_run_that_leaves_its_plan_is_stopped():
     scheduler = ours("euler")
     scheduler.set_timesteps(3)

@@ -281,6 +281,23 @@ def wan(scheduler):
     )
 
 
+def ltx(scheduler):
+    """LTX that is given frames, each token at a time of its own."""
+    encoder, t5_tokenizer = t5()
+    torch.manual_seed(2)
+    network = diffusers.LTXVideoTransformer3DModel(
+        in_channels=8, out_channels=8, patch_size=1, patch_size_t=1, num_attention_heads=4, attention_head_dim=8,
+        cross_attention_dim=32, num_layers=1, caption_channels=32,
+    ).eval()  # fmt: skip
+    autoencoder = diffusers.AutoencoderKLLTXVideo(
+        latent_channels=8, block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,
+        layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5, patch_size=1,
+        spatio_temporal_scaling=(True, True, False, False), decoder_spatio_temporal_scaling=(True, True, False, False),
+        decoder_inject_noise=(False,) * 5, upsample_residual=(False,) * 4, upsample_factor=(1,) * 4,
+    ).eval()  # fmt: skip
+    return diffusers.LTXConditionPipeline(scheduler, autoencoder, encoder, t5_tokenizer, network)
+
+
 def stable_audio(scheduler):
     encoder, t5_tokenizer = t5()
     t5_tokenizer.model_max_length = 16

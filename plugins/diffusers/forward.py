@@ -52,6 +52,17 @@ class ForwardProcess:
             raise AttributeError("a flow has no alphas_cumprod")
         return torch.tensor([level.alpha**2 for level in self._levels(range(self._prediction.schedule.timesteps))])
 
+    @property
+    def alphas(self) -> Tensor:
+        """1 - beta at every time."""
+        products = self.alphas_cumprod
+        return products / torch.cat([products.new_ones(1), products[:-1]])
+
+    @property
+    def betas(self) -> Tensor:
+        """Of the steps of training."""
+        return 1 - self.alphas
+
     def _levels(self, times: Tensor | Sequence[float]) -> list[Level]:
         return [level_at(self._prediction, time) for time in torch.as_tensor(times).flatten().tolist()]
 
