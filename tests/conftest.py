@@ -39,3 +39,18 @@ def sampling():
         return k_diffusion()
     except MissingPeerError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """``saved(make, scheduler)``: the folder of a pipeline of that kind, written once."""
+    folders = {}
+
+    def save(make, scheduler):
+        key = (make, type(scheduler), str(sorted(scheduler.config.items(), key=str)))
+        if key not in folders:
+            folders[key] = tmp_path_factory.mktemp("pipeline") / make.__name__
+            make(scheduler).save_pretrained(folders[key])
+        return str(folders[key])
+
+    return save

@@ -9,6 +9,7 @@ import torch
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
+from stock_pipelines import EVEN, PROMPTS, near, noise, ours, stock, theirs  # noqa: E402
 from tiny_pipelines import (  # noqa: E402
     BETAS,
     SD15,
@@ -26,64 +27,11 @@ from tiny_pipelines import (  # noqa: E402
 )
 
 from sigmabench.eval.backends.diffusers_pipeline import Diffusers  # noqa: E402
-from sigmabench.samplers import DPMpp2M, Euler  # noqa: E402
-from sigmabench.samplers.guidance.cfg import CFG  # noqa: E402
-from sigmabench.samplers.run import guide, lockstep, start  # noqa: E402
 from sigmabench.samplers.schedules import Flow, Linear, ScaledLinear  # noqa: E402
-from sigmabench.samplers.spacings import Trailing  # noqa: E402
-
-PROMPTS = ["a cat on a mat", "two dogs"]
-STEPS = 5
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """``saved(make, scheduler)``: the folder of a pipeline, written once."""
-    folders = {}
-
-    def save(make, scheduler):
-        key = (make.__name__, str(sorted(scheduler.config.items(), key=str)))
-        if key not in folders:
-            folders[key] = tmp_path_factory.mktemp("pipeline") / make.__name__
-            make(scheduler).save_pretrained(folders[key])
-        return str(folders[key])
-
-    return save
-
-
-def ours(model, sampler, levels, x, scale):
-    conditions = {"cond": model.encode(PROMPTS), "uncond": model.encode([""] * len(PROMPTS))}
-
-    def evaluate(requests):
-        return [
-            (x, {name: model.denoise(x, [level] * len(x), conditions[name]) for name in branches})
-            for x, level, branches in requests
-        ]
-
-    return lockstep([guide(start(sampler, x, levels), CFG(scale))], evaluate)[0]
-
-
-def theirs(folder, scheduler, x, scale, **options):
-    """The latents of the stock pipeline, if asked with another scheduler of the same config that ends clean."""
-    missing = {"text_encoder_3": None, "tokenizer_3": None} if "stable_diffusion_3" in folder else {}
-    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, **missing)
-    pipe.set_progress_bar_config(disable=True)
-    if scheduler is not None:
-        options_of = {"clip_sample": False, "set_alpha_to_one": True} if scheduler is diffusers.DDIMScheduler else {}
-        pipe.scheduler = scheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing", **options_of)
-    return pipe(
-        PROMPTS, latents=x * pipe.scheduler.init_noise_sigma if hasattr(pipe.scheduler, "init_noise_sigma") else x,
-        num_inference_steps=STEPS, guidance_scale=scale, output_type="latent", **options,
-    ).images  # fmt: skip
-
-
-def noise(model):
-    return torch.randn(len(PROMPTS), *model.shape, generator=torch.Generator().manual_seed(7))
-
 
 SAMPLERS = [
-    pytest.param(Euler(), diffusers.DDIMScheduler, id="DDIM"),
-    pytest.param(DPMpp2M(), diffusers.DPMSolverMultistepScheduler, id="DPM++2M"),
+    pytest.param("euler", diffusers.DDIMScheduler, id="DDIM"),
+    pytest.param("dpmpp_2m", diffusers.DPMSolverMultistepScheduler, id="DPM++2M"),
 ]
 
 
@@ -100,18 +48,14 @@ def test_replayed_unet_gives_the_stock_pipelines_latents(saved, make, saved_with
     folder = saved(make, saved_with)
     model = Diffusers(folder).load()
     assert (model.prediction, model.schedule) == ("eps", ScaledLinear())
-    x = noise(model)
-    result = ours(model, sampler, Trailing()(model.schedule, STEPS), x, scale)
-    torch.testing.assert_close(result, theirs(folder, scheduler, x, scale), atol=1e-4, rtol=1e-4)
+    near(ours(model, f"cfg({scale})", sampler=sampler), theirs(stock(folder, scheduler), model, scale))
 
 
 def test_sdxl_sizes_are_part_of_the_condition(saved):
     folder = saved(stable_diffusion_xl, diffusers.EulerDiscreteScheduler(**BETAS))
     model = Diffusers(folder, height=24, width=16).load()
-    x = noise(model)
-    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 5.0)
-    expected = theirs(folder, diffusers.DDIMScheduler, x, 5.0, height=24, width=16)
-    torch.testing.assert_close(result, expected, atol=1e-4, rtol=1e-4)
+    result = ours(model, "cfg(5)")
+    near(result, theirs(stock(folder), model, 5.0, height=24, width=16))
     assert model.decode(result).shape == (2, 3, 24, 16)
 
 
@@ -119,18 +63,14 @@ def test_guidance_embedded_in_a_distilled_network_is_a_setting(saved):
     folder = saved(distilled, diffusers.DDIMScheduler(**SD15))
     model = Diffusers(folder, distilled_guidance=4.0).load()
     assert "timestep_cond" in model.encode(PROMPTS)
-    x = noise(model)
-    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 1.0)
-    torch.testing.assert_close(result, theirs(folder, diffusers.DDIMScheduler, x, 4.0), atol=1e-4, rtol=1e-4)
+    near(ours(model, "cfg(1)"), theirs(stock(folder), model, 4.0))
 
 
 def test_v_prediction_with_zero_terminal_snr_gives_the_stock_pipelines_latents(saved):
     folder = saved(stable_diffusion, diffusers.DDIMScheduler(**V_ZTSNR))
     model = Diffusers(folder).load()
     assert (model.prediction, model.schedule.level(1.0)) == ("v", (0.0, 1.0))
-    x = noise(model)
-    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 5.0)
-    torch.testing.assert_close(result, theirs(folder, diffusers.DDIMScheduler, x, 5.0), atol=1e-4, rtol=1e-4)
+    near(ours(model, "cfg(5)"), theirs(stock(folder), model, 5.0))
 
 
 @pytest.mark.parametrize("scale", [1.0, 5.0])
@@ -138,10 +78,7 @@ def test_sd3_with_flow_matching_gives_the_stock_pipelines_latents(saved, scale):
     folder = saved(stable_diffusion_3, diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0))
     model = Diffusers(folder).load()
     assert (model.prediction, model.schedule) == ("flow", Flow(3.0))
-    x = noise(model)
-    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, scale)
-    grid = [1 - i / STEPS for i in range(STEPS)]
-    torch.testing.assert_close(result, theirs(folder, None, x, scale, sigmas=grid), atol=1e-4, rtol=1e-4)
+    near(ours(model, f"cfg({scale})"), theirs(stock(folder, None), model, scale, sigmas=EVEN))
 
 
 @pytest.mark.parametrize(
@@ -152,11 +89,8 @@ def test_other_flow_transformers_give_the_stock_pipelines_latents(saved, make, s
     folder = saved(make, diffusers.FlowMatchEulerDiscreteScheduler(shift=shift))
     model = Diffusers(folder, height=32, width=32).load()
     assert (model.prediction, model.schedule) == ("flow", Flow(shift))
-    x = noise(model)
-    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 4.0)
-    grid = [1 - i / STEPS for i in range(STEPS)]
-    expected = theirs(folder, None, x, 4.0, sigmas=grid, height=32, width=32, **options)
-    torch.testing.assert_close(result, expected, atol=1e-4, rtol=1e-4)
+    result = ours(model, "cfg(4)")
+    near(result, theirs(stock(folder, None), model, 4.0, sigmas=EVEN, height=32, width=32, **options))
     assert model.decode(result).shape[0] == 2
 
 
@@ -183,19 +117,16 @@ def test_pixart_with_learned_variance_gives_the_stock_pipelines_latents(saved):
     folder = saved(pixart, diffusers.DDIMScheduler(clip_sample=False))
     model = Diffusers(folder, height=16, width=16).load()
     assert (model.prediction, model.schedule, model.shape) == ("eps", Linear(), (4, 8, 8))
-    x = noise(model)
-    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 4.0)
     options = {"height": 16, "width": 16, "use_resolution_binning": False}
-    torch.testing.assert_close(result, theirs(folder, diffusers.DDIMScheduler, x, 4.0, **options), atol=1e-4, rtol=1e-4)
+    near(ours(model, "cfg(4)"), theirs(stock(folder), model, 4.0, **options))
 
 
 def test_flux_with_packed_latents_and_distilled_guidance_gives_the_stock_pipelines_latents(saved):
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
     folder = saved(flux, scheduler)
     model = Diffusers(folder, height=16, width=32, distilled_guidance=2.5).load()
-    x = noise(model)
-    result = ours(model, Euler(), Trailing()(model.schedule, STEPS), x, 1.0)
-    torch.testing.assert_close(result, theirs(folder, None, x, 2.5, height=16, width=32), atol=1e-4, rtol=1e-4)
+    result = ours(model, "cfg(1)")
+    near(result, theirs(stock(folder, None), model, 2.5, height=16, width=32))
     assert model.decode(result).shape == (2, 3, 16, 32)
 
 
@@ -259,7 +190,7 @@ def test_decoded_bytes_equal_the_stock_pipelines(saved, make):
 
 def test_bfloat16_networks_keep_the_state_and_the_autoencoder_in_float32(saved):
     model = Diffusers(saved(stable_diffusion, diffusers.DDIMScheduler(**SD15))).load("cpu", "bfloat16")
-    result = ours(model, Euler(), Trailing()(model.schedule, 2), noise(model), 3.0)
+    result = ours(model, "cfg(3)", steps=2)
     assert (result.dtype, model.network.dtype) == (torch.float32, torch.bfloat16)
     assert model.decode(result).shape == (2, 3, 16, 16)
 

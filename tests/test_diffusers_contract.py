@@ -119,7 +119,9 @@ def test_the_eta_of_a_pipeline_is_refused_unless_it_asks_for_nothing():
     pipe.scheduler = sigmabench.scheduler("euler")
     images += [pipe(generator=torch.Generator().manual_seed(0), num_inference_steps=5, output_type="np").images]
     assert abs(images[0] - images[1]).max() < 1e-4
-    with pytest.raises(ValueError, match=r"step\(eta=0.5\): eta is a setting of samplers here, such as ddim\(eta=0.5\)"):
+    with pytest.raises(
+        ValueError, match=r"step\(eta=0.5\): eta is a setting of samplers here, such as ddim\(eta=0.5\)"
+    ):
         pipe(num_inference_steps=5, eta=0.5)
 
 

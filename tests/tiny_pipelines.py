@@ -69,17 +69,22 @@ def stable_diffusion_xl(scheduler):
     )  # fmt: skip
 
 
-def stable_diffusion_3(scheduler):
+def stable_diffusion_3(scheduler, channels=4):
     encoder = partial(text_encoder, transformers.CLIPTextModelWithProjection)
     torch.manual_seed(2)
     network = diffusers.SD3Transformer2DModel(
-        sample_size=8, patch_size=1, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=8,
+        sample_size=8, patch_size=1, in_channels=channels, out_channels=channels, num_layers=2, attention_head_dim=8,
         num_attention_heads=2, caption_projection_dim=16, joint_attention_dim=32, pooled_projection_dim=32,
     ).eval()  # fmt: skip
     return diffusers.StableDiffusion3Pipeline(
-        vae=vae(shift_factor=0.06), text_encoder=encoder(), text_encoder_2=encoder(seed=3), text_encoder_3=None,
+        vae=vae(channels, shift_factor=0.06), text_encoder=encoder(), text_encoder_2=encoder(seed=3), text_encoder_3=None,
         tokenizer=tokenizer(), tokenizer_2=tokenizer(), tokenizer_3=None, transformer=network, scheduler=scheduler,
     )  # fmt: skip
+
+
+def stable_diffusion_3_of_16(scheduler):
+    """With as many channels as the real ones: the stock pipeline for inpainting wants them."""
+    return stable_diffusion_3(scheduler, channels=16)
 
 
 def t5():
@@ -193,13 +198,18 @@ def dit(scheduler):
     return diffusers.DiTPipeline(network, vae(), scheduler)
 
 
-def controlnet(scheduler):
-    pipe = stable_diffusion(scheduler)
+def controlnet_of(network):
+    """A ControlNet for that U-Net."""
     torch.manual_seed(5)
-    control = diffusers.ControlNetModel.from_unet(pipe.unet, conditioning_embedding_out_channels=(8, 16))
+    control = diffusers.ControlNetModel.from_unet(network, conditioning_embedding_out_channels=(8, 16))
     for block in control.controlnet_down_blocks:  # zero, as they start their training
         torch.nn.init.normal_(block.weight, std=0.1)
-    components = {**pipe.components, "controlnet": control.eval()}
+    return control.eval()
+
+
+def controlnet(scheduler):
+    pipe = stable_diffusion(scheduler)
+    components = {**pipe.components, "controlnet": controlnet_of(pipe.unet)}
     return diffusers.StableDiffusionControlNetPipeline(**components, requires_safety_checker=False)
 
 
