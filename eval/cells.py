@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from itertools import product
 
 from ..plugins.registry import build, entries_in
+from ..reports.results import GIVEN
 from ..samplers.path import Path as LevelPath
 from ..samplers.perturbation import Branch, Perturbed
 from .branches import NAMED, answering, conditions_of, needed
 from .prompts import prompts_hash
-from .protocols import Drawing, Model, Sample, Starting
+from .protocols import Drawing, Given, Model, Sample, Starting
 from .sweep import MODEL_SCHEDULE, Sweep
 
 EPOCH = 1  # raise it when a change of code changes images of the same settings
@@ -62,7 +64,9 @@ class Planned:
 
 
 def plan(sweep: Sweep, backend: str, model: Model, prompts: list[str]) -> list[Planned]:
-    """All cells of a sweep on one model, in the order of the sweep's fields."""
+    """All cells of a sweep on one model, in the order of the sweep's fields; of given images there is one."""
+    if isinstance(model, Given):
+        return [Planned(Cell(model.id, GIVEN, "", "", 0, "none", prompts_hash(prompts), sweep.seed, ""), backend)]
     cells = []
     for (sampler, schedule, spacing), steps, guidance in product(sweep.combinations(), sweep.steps, sweep.guided()):
         cell = Cell(
@@ -130,7 +134,22 @@ def _last(path: LevelPath, strength: float) -> LevelPath:
 
 def samples(sweep: Sweep, prompts: list[str], start: int, stop: int) -> list[Sample]:
     """Images start ... stop - 1 of the sweep: prompt and seed depend on the index alone."""
-    return [Sample(i, sweep.seed + i, prompts[i % len(prompts)]) for i in range(start, stop)]
+    count, times, turns = len(prompts), Counter(prompts), _turns(prompts)
+    return [
+        Sample(i, sweep.seed + i, prompt, i // count * times[prompt] + turns[i % count])
+        for i in range(start, stop)
+        for prompt in (prompts[i % count],)
+    ]
+
+
+def _turns(prompts: list[str]) -> list[int]:
+    """How often each prompt was in the list before."""
+    seen: Counter[str] = Counter()
+    found = []
+    for prompt in prompts:
+        found.append(seen[prompt])
+        seen[prompt] += 1
+    return found
 
 
 def _planned(cell: Cell, backend: str, model: Model, sweep: Sweep, prompts: list[str]) -> Planned:

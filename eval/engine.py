@@ -24,7 +24,7 @@ from ..samplers.level import Level
 from ..samplers.perturbation import Branch, Perturbed
 from .branches import answering
 from .jobs import Done, Job, Live, Reply, Request, Walk
-from .protocols import Condition, Drawing, Model
+from .protocols import Condition, Drawing, Given, Model
 
 STARTS = 16  # predictions for starting noises that are kept
 
@@ -67,15 +67,21 @@ def produce(model: Model, jobs: Iterable[Job], device: str = "cpu", rows: int = 
 
 
 def _drawn(model: Drawing, job: Job) -> Done:
-    """A job done elsewhere; its evaluations are those that the sampler and the guidance declare."""
-    began, count = time.perf_counter(), len(job.samples)
-    sampler, guidance = build("sampler", job.cell.sampler), build("guidance", job.cell.guidance)
-    evaluations = count * job.cell.steps * (sampler.evaluations or 1) * len(guidance.branches(Level(1.0, 1.0)))
+    """A job done elsewhere."""
+    began = time.perf_counter()
     try:
         x = model.draw(job.cell, job.samples)
     except Exception as error:
         return Done(job, None, error, 0, time.perf_counter() - began)
-    return Done(job, x, None, evaluations, time.perf_counter() - began)
+    return Done(job, x, None, _declared(model, job), time.perf_counter() - began)
+
+
+def _declared(model: Drawing, job: Job) -> int:
+    """Evaluations as the sampler and the guidance declare them; 0 for given images, of which none are known."""
+    if isinstance(model, Given):
+        return 0
+    sampler, guidance = build("sampler", job.cell.sampler), build("guidance", job.cell.guidance)
+    return len(job.samples) * job.cell.steps * (sampler.evaluations or 1) * len(guidance.branches(Level(1.0, 1.0)))
 
 
 class _Starts:

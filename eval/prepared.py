@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from ..plugins.registry import build
-from .cells import Planned, plan
+from .cells import Planned, plan, samples
 from .errors import UsageError
 from .plans import Plan
 from .prompts import check_prompts
-from .protocols import Model
+from .protocols import Given, Model
 from .sweep import Sweep, metric_instances
 
 
@@ -40,7 +40,10 @@ class Prepared:
         for text, backend in backends.items():
             if hasattr(backend, "check_prompts"):
                 _usage(f"model {text}", backend.check_prompts, texts)
-            cells += plan(self.sweep, text, self.load(text), prompts)
+            model = self.load(text)
+            if isinstance(model, Given):
+                _usage(f"model {text}", model.check_images, samples(self.sweep, prompts, 0, self.sweep.looks()[-1]))
+            cells += plan(self.sweep, text, model, prompts)
         if all(planned.refused for planned in cells):
             raise UsageError(f"no cell of this sweep can be run. {cells[0].cell.sampler}: {cells[0].refused}")
         if self.sweep.intervals == "prompts" and len({prompts[i % len(prompts)] for i in range(self.sweep.images)}) < 2:

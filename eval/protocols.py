@@ -42,6 +42,8 @@ class Sample:
     index: int
     seed: int
     prompt: str
+    turn: int = 0
+    """How many images of this prompt come before it."""
 
 
 class Model(Protocol):
@@ -96,6 +98,18 @@ class Drawing(Protocol):
 
     def draw(self, cell: Any, samples: Sequence[Sample]) -> Tensor:
         """Their images as ``decode`` takes them."""
+        ...
+
+
+@runtime_checkable
+class Given(Drawing, Protocol):
+    """Images that are there already. Nothing is known of how they were made, so there is one cell of them."""
+
+    def check_images(self, samples: Sequence[Sample]) -> None:
+        """
+        Raises:
+            ValueError: if one of these has no image, naming it.
+        """
         ...
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..plugins.registry import build
 from ..reports.comparisons import COLUMNS as COMPARED
-from ..reports.results import COLUMNS, STANDING
+from ..reports.results import COLUMNS, GIVEN, STANDING
 from .cells import Cell, Planned
 from .comparable import Measurement
 from .comparisons import Costs, Look, compared, families, look, standing
@@ -116,7 +116,7 @@ def _rows(
         status = "refused" if planned.refused else "failed"
         yield {**base, "status": status, "reason": reason, "images": have, **_current()}, None
         return
-    measured = {"status": "ok", "reason": "", "images": images, **_cost(observed, images)}
+    measured = {"status": "ok", "reason": "", "images": images, **_cost(cell, observed, images)}
     for text, metric in metrics.items():
         try:
             value = metric.evaluate(observed)
@@ -146,6 +146,8 @@ def _number(text: str, metric: Any, value: Value, cluster: np.ndarray | None) ->
 
 def _settings(planned: Planned) -> dict[str, Any]:
     cell = planned.cell
+    if cell.sampler == GIVEN:
+        return {"model": cell.model, "sampler": GIVEN, "steps": None, "scale": math.nan}
     return {
         "model": cell.model,
         "sampler": cell.sampler,
@@ -158,14 +160,18 @@ def _settings(planned: Planned) -> dict[str, Any]:
     }
 
 
-def _cost(observed: Observed, images: int) -> dict[str, Any]:
-    """Network evaluations and seconds per image, over whole shards, and how well the seconds are known."""
+def _cost(cell: Cell, observed: Observed, images: int) -> dict[str, Any]:
+    """Network evaluations and seconds per image, over whole shards, and how well the seconds are known.
+
+    nan for images that were given: what it took to make them is not known.
+    """
     metadata = observed.metadata()
     made = sum(shard.stop - shard.start for shard in observed.shards if shard.start < images)
     first = metadata[0]
+    unknown = math.nan if cell.sampler == GIVEN else 0.0
     return {
-        "nfe": sum(int(m["evaluations"]) for m in metadata) / made,
-        "seconds": sum(float(m["seconds"]) for m in metadata) / made,
+        "nfe": unknown + sum(int(m["evaluations"]) for m in metadata) / made,
+        "seconds": unknown + sum(float(m["seconds"]) for m in metadata) / made,
         "seconds_se": _seconds_error([batch for m in metadata for batch in json.loads(m.get("batches", "[]"))]),
         "device": first["device"],
         **{name: first.get(name, "") for name in _current()},

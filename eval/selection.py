@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from ..plugins.registry import build
+from ..reports.results import GIVEN
 from .cells import Cell
 from .errors import UsageError
 
@@ -43,6 +44,8 @@ def select(text: str, cells: Sequence[Cell]) -> Cell:
 
 def describe(cell: Cell) -> str:
     """A cell in words that select it among cells of one model, schedule and seed."""
+    if cell.sampler == GIVEN:
+        return GIVEN
     return f"{cell.sampler} {cell.spacing} steps={cell.steps} {cell.guidance}"
 
 

@@ -15,7 +15,7 @@ from .comparisons import Judge
 from .lines import guidances, setting, steps_text
 from .metric_words import adherence, quality, short_name
 from .numbers import count, probability, short, with_interval
-from .results import direction, measured, metrics
+from .results import GIVEN, direction, measured, metrics
 
 BUDGETS = 6
 FRONT = 8  # settings that fit in a sentence
@@ -66,10 +66,21 @@ def _answer(results: pd.DataFrame, metric: str, name: str, higher: bool, judge: 
         return Answer(model, lead, remarks, [], [], None)
     if len(judged) < len(rows):
         remarks.append(f"{count(len(rows) - len(judged), 'setting')} without an interval cannot be ranked.")
+    if (judged["sampler"] == GIVEN).all():
+        return _of_given_images(judged.iloc[0], name)
     words = Words(name, higher, judged, judge)
     lead, pick, notes = words.lead()
     notes = [*notes, *words.within_half(pick), *_along_scale(results, pick, metric, name, judge), *remarks]
     return Answer(model, lead, notes, words.budgets(), words.scales(), pick["cell"])
+
+
+def _of_given_images(row: pd.Series, name: str) -> Answer:
+    lead = f"Images from a folder: {name} {with_interval(row['value'], row['low'], row['high'])}."
+    note = (
+        "Nothing is known of how they were made: sampler, steps, guidance, seeds, evaluations and time are blank. They"
+        " are paired with those of other models by prompt, not by noise."
+    )
+    return Answer(row["model"], lead, [note], [], [], row["cell"])
 
 
 def comparable(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

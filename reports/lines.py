@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from .results import GIVEN
+
 
 class Line(NamedTuple):
     """The settings that stay the same along a line."""
@@ -55,7 +57,9 @@ def setting(row: pd.Series, *, among: pd.DataFrame | None = None, skip: tuple[st
 
 
 def steps_text(steps: int) -> str:
-    """ "1 step", "10 steps"."""
+    """ "1 step", "10 steps"; "given" for images of which none are known."""
+    if pd.isna(steps):
+        return GIVEN
     return f"{int(steps)} step" + ("" if int(steps) == 1 else "s")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from .lines import guidance_text, line_of, setting
 from .metric_words import adherence, better, quality, sentence, short_name, title
 from .numbers import count, interval, number, short
 from .quality_figure import quality_by_nfe
-from .results import cells, conform, direction, measured, metrics
+from .results import GIVEN, cells, conform, direction, measured, metrics
 from .table import constant, text_of, varying, wide
 from .tradeoff_figure import tradeoff
 
@@ -71,7 +72,7 @@ def render(
         "default-src 'none'", "img-src data:", f"style-src {_hash(style)}", f"script-src {_hash(script)}",
         "base-uri 'none'", "form-action 'none'",
     ])  # fmt: skip
-    found, (figures, undrawn) = answers(frame, judge), _figures(frame, judge)
+    found, (figures, undrawn) = answers(frame, judge), _figures(frame[frame["sampler"] != GIVEN], judge)
     return environment.get_template("report.html").render(
         policy=policy, style=Markup(style), script=Markup(script), title=about.get("title", "Sampler comparison"),
         answers=found, several_models=len(found) > 1, facts=_facts(frame), grids=_grids(frame, samples, found),
@@ -100,7 +101,7 @@ def _facts(frame: pd.DataFrame) -> list[str]:
     facts = [count(len(every), "cell")]
     if sizes := sorted(set(good["images"].dropna().astype(int))):
         facts.append(" or ".join(short(size) for size in sizes) + " images per cell")
-    facts += [count(every[c].nunique(), c) for c in ("model", "sampler")]
+    facts += [count(len({*every[c]} - {GIVEN}), c) for c in ("model", "sampler")]
     facts += [", ".join(sorted(set(good[c]) - {""})) for c in ("device", "dtype")]
     for status in ("failed", "refused"):
         if n := int((every["status"] == status).sum()):
@@ -215,7 +216,7 @@ def _table(frame: pd.DataFrame, judge: Judge) -> dict[str, Any]:
 
 def _exact(value: object) -> str:
     """A number in full, so that the page can be read back; text has none."""
-    return "" if isinstance(value, str) else repr(float(value))  # type: ignore[arg-type]
+    return "" if isinstance(value, str) else repr(math.nan if pd.isna(value) else float(value))  # type: ignore
 
 
 def _problems(frame: pd.DataFrame) -> list[dict[str, str]]:

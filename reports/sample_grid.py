@@ -14,7 +14,7 @@ import pandas as pd
 
 from .lines import guidance_text, guidances, line_of, lines, on, setting, steps_text
 from .numbers import with_interval
-from .results import cells, measured
+from .results import GIVEN, cells, measured
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +91,8 @@ def views(results: pd.DataFrame, samples: Mapping[str, np.ndarray], cell: str | 
     def rows(frame: pd.DataFrame, label: Callable[[pd.Series], str]) -> list[Row]:
         return [_row(cell, label(cell), notes, samples) for _, cell in frame.iterrows()]
 
+    if centre["sampler"] == GIVEN:
+        return [View("Samples", "images that were given", rows(of_model, setting))]
     name, count, guidance = named[line_of(centre)], steps_text(centre["steps"]), guidance_text(centre)
     by_name = sorted(rows(by_sampler, lambda cell: named[line_of(cell)]), key=lambda row: row.label)
     found = [

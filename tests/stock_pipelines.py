@@ -1,4 +1,4 @@
-"""The same images twice: as a sweep makes them from a saved pipeline, and as diffusers' own code does, noise by noise."""
+"""The same images twice: as a sweep makes them from a saved pipeline, and as diffusers' own code does."""
 
 import contextlib
 import sys
@@ -27,9 +27,9 @@ def ours(model, guidance, prompts=PROMPTS, sampler="euler", steps=STEPS, spacing
     return generate(model, [Job(cell, [Sample(i, SEED + i, prompt) for i, prompt in enumerate(prompts)])])[0]
 
 
-def noise(model, rows=len(PROMPTS)):
+def noise(model):
     """What the harness starts those images from."""
-    return SeededNoise(range(SEED, SEED + rows), model.shape, "cpu").initial()
+    return SeededNoise(range(SEED, SEED + len(PROMPTS)), model.shape, "cpu").initial()
 
 
 def stock(folder, scheduler=diffusers.DDIMScheduler, kind=diffusers.DiffusionPipeline, **components):

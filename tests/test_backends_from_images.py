@@ -1,6 +1,5 @@
 """Models of a sweep that start from an image or are given one, against the stock pipelines that do."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,7 +15,6 @@ from stock_pipelines import (  # noqa: E402
     mask,
     mean_latents,
     near,
-    noise,
     ours,
     picture,
     stock,
@@ -35,10 +33,6 @@ from tiny_pipelines import (  # noqa: E402
 )
 
 from sigmabench.eval.backends.diffusers_pipeline import Diffusers  # noqa: E402
-from sigmabench.eval.results import results  # noqa: E402
-from sigmabench.eval.runner import Runner  # noqa: E402
-from sigmabench.eval.store import Store  # noqa: E402
-from sigmabench.eval.sweep import Sweep  # noqa: E402
 
 DDIM, FLOW = diffusers.DDIMScheduler(**SD15), diffusers.FlowMatchEulerDiscreteScheduler()
 SIZE = {"height": 16, "width": 16}

@@ -77,8 +77,9 @@ def stable_diffusion_3(scheduler, channels=4):
         num_attention_heads=2, caption_projection_dim=16, joint_attention_dim=32, pooled_projection_dim=32,
     ).eval()  # fmt: skip
     return diffusers.StableDiffusion3Pipeline(
-        vae=vae(channels, shift_factor=0.06), text_encoder=encoder(), text_encoder_2=encoder(seed=3), text_encoder_3=None,
-        tokenizer=tokenizer(), tokenizer_2=tokenizer(), tokenizer_3=None, transformer=network, scheduler=scheduler,
+        vae=vae(channels, shift_factor=0.06), text_encoder=encoder(), text_encoder_2=encoder(seed=3),
+        text_encoder_3=None, tokenizer=tokenizer(), tokenizer_2=tokenizer(), tokenizer_3=None, transformer=network,
+        scheduler=scheduler,
     )  # fmt: skip
 
 
