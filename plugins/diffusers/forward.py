@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 class ForwardProcess:
     """Methods of a scheduler that need its model alone, and the level that a run of it is at."""
 
-    _prediction: Prediction
-    _level: Level | None
-    """Of the evaluation that is open or to come first; None if no run has a place yet."""
+    if TYPE_CHECKING:
+
+        @property
+        def _prediction(self) -> Prediction: ...
+
+        @property
+        def _level(self) -> Level | None:
+            """Of the evaluation that is open or to come first; None if no run has a place yet."""
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Any) -> Tensor:
         """alpha * original + sigma * noise: at the evaluation that is open or to come first, else at these times."""
