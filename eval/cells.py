@@ -47,6 +47,11 @@ class Cell:
     """name=text of further conditions that the guidance uses."""
 
     @property
+    def given(self) -> bool:
+        """Whether its images were there already, so that its other settings say nothing."""
+        return self.sampler == GIVEN
+
+    @property
     def key(self) -> str:
         """Sixteen hex digits that name the cell, stable across machines."""
         fields = {name: value for name, value in dataclasses.asdict(self).items() if value or name not in OPTIONAL}

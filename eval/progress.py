@@ -131,7 +131,7 @@ def _picture(meter: Meter, now: str, best: str) -> Group:
 
 def _weight(cell: Cell) -> float:
     """Evaluations of the network for an image, as far as they are known beforehand."""
-    return float(cell.steps * (build("sampler", cell.sampler).evaluations or 1))
+    return 1.0 if cell.given else float(cell.steps * (build("sampler", cell.sampler).evaluations or 1))
 
 
 def _duration(seconds: float) -> str:

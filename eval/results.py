@@ -146,7 +146,7 @@ def _number(text: str, metric: Any, value: Value, cluster: np.ndarray | None) ->
 
 def _settings(planned: Planned) -> dict[str, Any]:
     cell = planned.cell
-    if cell.sampler == GIVEN:
+    if cell.given:
         return {"model": cell.model, "sampler": GIVEN, "steps": None, "scale": math.nan}
     return {
         "model": cell.model,
@@ -168,7 +168,7 @@ def _cost(cell: Cell, observed: Observed, images: int) -> dict[str, Any]:
     metadata = observed.metadata()
     made = sum(shard.stop - shard.start for shard in observed.shards if shard.start < images)
     first = metadata[0]
-    unknown = math.nan if cell.sampler == GIVEN else 0.0
+    unknown = math.nan if cell.given else 0.0
     return {
         "nfe": unknown + sum(int(m["evaluations"]) for m in metadata) / made,
         "seconds": unknown + sum(float(m["seconds"]) for m in metadata) / made,

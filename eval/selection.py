@@ -44,7 +44,7 @@ def select(text: str, cells: Sequence[Cell]) -> Cell:
 
 def describe(cell: Cell) -> str:
     """A cell in words that select it among cells of one model, schedule and seed."""
-    if cell.sampler == GIVEN:
+    if cell.given:
         return GIVEN
     return f"{cell.sampler} {cell.spacing} steps={cell.steps} {cell.guidance}"
 

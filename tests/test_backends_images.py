@@ -10,7 +10,9 @@ from PIL import Image
 from sigmabench.eval.backends.images import Images
 from sigmabench.eval.cells import samples
 from sigmabench.eval.compare import compare
+from sigmabench.eval.costs.counting import count
 from sigmabench.eval.errors import UsageError
+from sigmabench.eval.progress import bar
 from sigmabench.eval.publish import publish
 from sigmabench.eval.results import evaluate
 from sigmabench.eval.runner import Runner
@@ -75,7 +77,8 @@ def test_given_images_are_scored_beside_others_and_compared_by_prompt(tmp_path):
     first.run(lambda images, cell: None)
     (saved,) = (tmp_path / "first").rglob("images")
     both = Runner(sweep("embedded", f"images(path='{saved}')"), tmp_path / "both")
-    assert both.run(lambda images, cell: None).failed == {}
+    with bar(both.plan.runnable, 4, {}, lambda: "") as progress:
+        assert both.run(progress).failed == {}
     assert [planned.cell.sampler for planned in both.plan.cells] == ["euler", "euler", "heun", "heun", "given"]
     frame = conform(evaluate(both.plan, Store(tmp_path / "both")).results)
     same, given = frame.iloc[0], frame.iloc[4]
@@ -83,6 +86,7 @@ def test_given_images_are_scored_beside_others_and_compared_by_prompt(tmp_path):
     assert given[["steps", "scale", "nfe", "seconds"]].isna().all()
     assert not "".join(given[["spacing", "schedule", "guidance", "method"]])
     assert given["model"].startswith("images/images-")
+    assert count(both.plan.cells[4].cell, Images(str(saved)).load()).evaluations == 0
     (sentence,) = compare("given", "euler steps=2", tmp_path / "both", ["luminance"])
     assert "are the same" in sentence
     assert "4 common images" in sentence

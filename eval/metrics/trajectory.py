@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ...plugins.registry import build, describe, entries_in
-from ...reports.results import GIVEN
 from ...samplers.settings import setting, settings
 from .estimate import mean
 
@@ -48,7 +47,7 @@ class PathObserver:
 
     def reference(self, cell: Cell) -> Cell | None:
         """The cell that this one is measured against; None for a sampler that solves another problem."""
-        if cell.sampler == GIVEN or not _solves(cell.sampler):
+        if cell.given or not _solves(cell.sampler):
             return None
         from ..sweep import MODEL_SCHEDULE
 
