@@ -187,6 +187,8 @@ def register_metrics(register: Register) -> None:
     register("trajectory_error", metrics.TrajectoryError)
     register("clip_score", metrics.ClipScore)
     register("pick_score", metrics.PickScore)
+    register("hps_v2", metrics.HPSv2)
+    register("image_reward", metrics.ImageReward)
     register("class_agreement", metrics.ClassAgreement)
     register("diversity", metrics.Diversity)
     register("luminance", metrics.Luminance)

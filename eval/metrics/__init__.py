@@ -7,6 +7,8 @@ from .diversity import Diversity as Diversity
 from .fd_infinity import FrechetInfinity as FrechetInfinity
 from .frechet import FID as FID
 from .frechet import FrechetDistance as FrechetDistance
+from .hps import HPSv2 as HPSv2
+from .image_reward import ImageReward as ImageReward
 from .inception_score import InceptionScore as InceptionScore
 from .kid import KernelDistance as KernelDistance
 from .neighbours import Coverage as Coverage

@@ -9,7 +9,6 @@ transformers (``pip install "sigmabench[pipelines]"``) and its weights, 4 GB, fr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +17,7 @@ import numpy as np
 
 from ...samplers.settings import setting, settings
 from .estimate import mean
+from .judges import check_lengths, name_of, prepared
 from .observations import check_pixels, column, find
 from .precision import full_precision
 from .towers import state_hash
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..protocols import Observations, Observer, Value
 
 SIDE, CONTEXT = 224, 77
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 class PickObserver:
@@ -62,7 +61,7 @@ class PickObserver:
         tokens = torch.stack([tokenize(prompt) for prompt in prompts]).to(self.device)
         clip = self.network
         with full_precision(self.device):  # by parts: what get_image_features returns changed in transformers 5
-            pixels = clip.vision_model(pixel_values=prepared(images).to(self.device)).pooler_output
+            pixels = clip.vision_model(pixel_values=prepared(images, SIDE).to(self.device)).pooler_output
             texts = clip.text_model(input_ids=tokens).pooler_output
             cosines = cosine_similarity(clip.visual_projection(pixels), clip.text_projection(texts), dim=1)
             return (clip.logit_scale.exp() * cosines).float().cpu().numpy()
@@ -82,11 +81,7 @@ class PickScore:
         Raises:
             ValueError: for an empty prompt, or one over the context length.
         """
-        for number, prompt in enumerate(prompts, 1):
-            excess = len(_encoded(prompt)) - CONTEXT
-            if not prompt.strip() or excess > 0:
-                problem = "is empty" if excess <= 0 else f"is {excess} tokens longer than PickScore reads"
-                raise ValueError(f"prompt {number}, {prompt!r}, {problem}; mend or remove it")
+        check_lengths("PickScore", CONTEXT, {prompt: len(_encoded(prompt)) for prompt in prompts})
 
     def observers(self, device: str) -> Sequence[Observer]:
         return [PickObserver(self.model, device)]
@@ -99,7 +94,7 @@ class PickScore:
 
 def stem(model: str) -> str:
     """What its observations are called before the hash of the weights."""
-    return "pick/" + re.sub(r"[^A-Za-z0-9.]+", "-", Path(model).name).strip("-")
+    return f"pick/{name_of(model)}"
 
 
 def tokenize(prompt: str) -> Tensor:
@@ -115,19 +110,3 @@ def _encoded(prompt: str) -> list[int]:
 
     tokenizer = open_clip.get_tokenizer("ViT-H-14")  # its table comes with open_clip
     return [tokenizer.sot_token_id, *tokenizer.encode(prompt), tokenizer.eot_token_id]
-
-
-def prepared(images: Tensor) -> Tensor:
-    """uint8 (B, 3, H, W) to float (B, 3, 224, 224): shorter side to 224 by PIL's bicubic filter, middle, normalised."""
-    import torch
-    from PIL import Image
-
-    made = []
-    for pixels in images.permute(0, 2, 3, 1).cpu().numpy():
-        picture = Image.fromarray(pixels)
-        scale = SIDE / min(picture.size)
-        wide, high = (max(SIDE, int(side * scale)) for side in picture.size)
-        left, top = (wide - SIDE) // 2, (high - SIDE) // 2
-        resized = picture.resize((wide, high), Image.Resampling.BICUBIC).crop((left, top, left + SIDE, top + SIDE))
-        made.append(torch.from_numpy(np.array(resized)).permute(2, 0, 1) / 255)
-    return (torch.stack(made) - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)

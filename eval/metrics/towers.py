@@ -11,6 +11,7 @@ Both have ``name`` (with a content hash), ``embed_images`` and ``embed_texts``, 
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -58,7 +59,7 @@ class OpenClipTowers:
         architecture, weights = split(model)
         try:
             made = open_clip.create_model_and_transforms(architecture, pretrained=weights, require_pretrained=True)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, pickle.UnpicklingError) as error:
             raise ValueError(
                 f"open_clip cannot load {model!r} ({error}). Names with weights: open_clip.list_pretrained(). Without "
                 "a network, name a folder or use 'embedded'."
