@@ -259,7 +259,9 @@ def test_inception_features_are_those_of_clean_fid(monkeypatch, tmp_path):
 
 def test_missing_inception_weights_say_where_to_put_them(monkeypatch, tmp_path):
     monkeypatch.setenv("SIGMABENCH_INCEPTION", str(tmp_path / "none.pt"))
-    with pytest.raises(FileNotFoundError, match=r"none.pt. Put inception-2015-12-05.pt there .* features='embedded'"):
+    with pytest.raises(
+        FileNotFoundError, match=r"inception-2015-12-05.pt\) is not at .*none.pt. Put it there .* features='embedded'"
+    ):
         load_extractor("inception")
 
 

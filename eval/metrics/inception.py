@@ -12,13 +12,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import urllib.request
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..cache import cache_folder
+from ..cache import cache_folder, published
 from .observations import check_pixels
 from .precision import full_precision
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 FILE = "inception-2015-12-05.pt"
 URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/" + FILE
-TIMEOUT = 10.0  # seconds without a byte
 
 
 class Inception:
@@ -97,30 +95,7 @@ def weights() -> Path:
         FileNotFoundError: without weights, naming the places they may be.
         OSError: if they may be downloaded but cannot.
     """
-    cached = cache_folder() / FILE
     named = os.environ.get("SIGMABENCH_INCEPTION")
-    places = [Path(named)] if named else [cached, Path("/tmp", FILE)]
-    for path in places:
-        if path.is_file():
-            return path
-    searched = " or ".join(map(str, places))
-    if named or os.environ.get("SIGMABENCH_DOWNLOAD") != "1":
-        raise FileNotFoundError(
-            f"the Inception weights are not at {searched}. Put {FILE} there (it is at {URL}), set "
-            "SIGMABENCH_INCEPTION to the file, set SIGMABENCH_DOWNLOAD=1 to fetch it, or use features='embedded'."
-        )
-    return _download(cached)
-
-
-def _download(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with urllib.request.urlopen(URL, timeout=TIMEOUT) as response, part.open("wb") as file:
-            shutil.copyfileobj(response, file)
-        part.replace(path)
-    except OSError as error:
-        raise OSError(f"cannot fetch {URL} ({error}); put the file at {path}, or use features='embedded'") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    places = [Path(named)] if named else [cache_folder() / FILE, Path("/tmp", FILE)]
+    instead = "set SIGMABENCH_INCEPTION to the file, or use features='embedded'"
+    return published(URL, f"Inception ({FILE})", places, instead)
