@@ -163,5 +163,5 @@ def test_cmmd_has_no_bias_and_an_honest_error(tmp_path):
 
 
 def test_cmmd_without_a_reference_says_what_to_give():
-    with pytest.raises(ValueError, match=r"must be a folder of images or an \.npz with feature rows"):
+    with pytest.raises(ValueError, match=r"must be a folder of images, an \.npz with feature rows or"):
         cmmd.CMMD().observers("cpu")

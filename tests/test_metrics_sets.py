@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from sigmabench.eval.metrics import CMMD, Coverage, Density, FrechetInfinity, InceptionScore, Precision, Recall
+from sigmabench.eval.metrics.balls import FORMULAS
 from sigmabench.eval.metrics.fd_infinity import infinity
 from sigmabench.eval.metrics.frechet import frechet
 from sigmabench.eval.metrics.inception_score import inception_score
-from sigmabench.eval.metrics.neighbours import FORMULAS
 from sigmabench.eval.metrics.reference import Reference
 
 NAME = "features/test-00000000/none"
@@ -96,7 +96,7 @@ def test_the_four_are_those_of_the_definitions_in_chunks_of_any_size(monkeypatch
     y = np.float32(rng.standard_normal((90, 3))).astype(np.float64)
     expected = brute(x, y, k)
     for chunk in (7, 1024):
-        monkeypatch.setattr("sigmabench.eval.metrics.neighbours.CHUNK", chunk)
+        monkeypatch.setattr("sigmabench.eval.metrics.balls.CHUNK", chunk)
         for name, formula in FORMULAS.items():
             assert formula(x, reference(y), k)[0] == pytest.approx(expected[name], abs=1e-12), name
 
@@ -144,7 +144,7 @@ def test_they_read_observed_features_of_the_embedded_network(metric):
 
 def test_cmmd_has_its_papers_model_and_needs_a_reference():
     assert CMMD().model == "ViT-L-14-336/openai"
-    assert CMMD(model="embedded", reference="x")._features() == "open_clip:embedded"
+    assert CMMD(model="embedded", reference="x").features == "open_clip:embedded"
 
 
 # Inception score

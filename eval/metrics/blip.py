@@ -9,7 +9,8 @@ does not age with the package it was published in.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class Vision(nn.Module):
     def __init__(self, state: State, prefix: str) -> None:
         super().__init__()
         width, channels, patch, _ = state[f"{prefix}patch_embed.proj.weight"].shape
-        hidden = len(state[f"{prefix}blocks.0.mlp.fc1.bias"])
+        self.patch, hidden = patch, len(state[f"{prefix}blocks.0.mlp.fc1.bias"])
         self.cls_token = nn.Parameter(torch.empty(1, 1, width))
         self.pos_embed = nn.Parameter(torch.empty_like(state[f"{prefix}pos_embed"], dtype=torch.float32))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(channels, width, patch, patch)})
@@ -48,8 +49,8 @@ class Vision(nn.Module):
 
     @property
     def side(self) -> int:
-        patch = self.patch_embed["proj"].kernel_size[0]  # type: ignore[index, union-attr]
-        return round((self.pos_embed.shape[1] - 1) ** 0.5) * patch
+        """Of the images that its places are for, in pixels."""
+        return round((self.pos_embed.shape[1] - 1) ** 0.5) * self.patch
 
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.patch_embed["proj"](pixels).flatten(2).transpose(1, 2)
@@ -87,6 +88,19 @@ class TextLayer(nn.Module):
         return self.output["LayerNorm"](x + self.output["dense"](gelu(self.intermediate["dense"](x))))
 
 
+class TextLayers(nn.Module):
+    """One after the other."""
+
+    def __init__(self, layers: Iterable[TextLayer]) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(layers)
+
+    def forward(self, x: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        for layer in self.layer:
+            x = layer(x, image, mask)
+        return x
+
+
 class Text(nn.Module):
     """Tokens (B, T), where they count, and an image's tokens, to (B, T, words)."""
 
@@ -101,16 +115,13 @@ class Text(nn.Module):
             "word_embeddings": nn.Embedding(vocabulary, words), "position_embeddings": nn.Embedding(places, words),
             "LayerNorm": nn.LayerNorm(words, eps=1e-12),
         })  # fmt: skip
-        layers = (TextLayer(words, width, hidden) for _ in range(depth(state, layer)))
-        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(layers)})
+        self.encoder = TextLayers(TextLayer(words, width, hidden) for _ in range(depth(state, layer)))
 
     def forward(self, tokens: Tensor, counts: Tensor, image: Tensor) -> Tensor:
         places = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.embeddings["word_embeddings"](tokens) + self.embeddings["position_embeddings"](places)
         x, mask = self.embeddings["LayerNorm"](x), counts.bool()[:, None, None]
-        for layer in self.encoder["layer"]:  # type: ignore[union-attr]
-            x = layer(x, image, mask)
-        return x
+        return self.encoder(x, image, mask)
 
 
 class RewardNetwork(nn.Module):
@@ -123,32 +134,27 @@ class RewardNetwork(nn.Module):
     def __init__(self, state: State) -> None:
         super().__init__()
         try:
-            parts = {
-                "visual_encoder": Vision(state, "blip.visual_encoder."),
-                "text_encoder": Text(state, "blip.text_encoder."),
-            }
+            vision, text = Vision(state, "blip.visual_encoder."), Text(state, "blip.text_encoder.")
             places = sorted({int(name.split(".")[2]) for name in state if name.startswith("mlp.layers.")})
             sizes = {str(place): state[f"mlp.layers.{place}.weight"].shape for place in places}
         except KeyError as error:
             raise ValueError(f"the weights have no {error}, so they are not ImageReward's") from error
-        self.blip = nn.ModuleDict(parts)
-        layers = nn.ModuleDict({place: nn.Linear(size[1], size[0]) for place, size in sizes.items()})
-        self.mlp = nn.ModuleDict({"layers": layers})
+        self.blip, self.side = nn.ModuleDict({"visual_encoder": vision, "text_encoder": text}), vision.side
+        layers = OrderedDict[str, nn.Module]((place, nn.Linear(size[1], size[0])) for place, size in sizes.items())
+        self.mlp = nn.ModuleDict({"layers": nn.Sequential(layers)})
         if missing := sorted(self.state_dict().keys() - state.keys()):
             raise ValueError(f"the weights lack {', '.join(missing[:3])}, so they are not ImageReward's")
         self.load_state_dict({name: state[name] for name in self.state_dict()})
 
     def forward(self, pixels: Tensor, tokens: Tensor, counts: Tensor) -> Tensor:
         x = self.blip["text_encoder"](tokens, counts, self.blip["visual_encoder"](pixels))[:, 0]
-        for layer in self.mlp["layers"].values():  # type: ignore[operator, union-attr]
-            x = layer(x)
-        return x[:, 0]
+        return self.mlp["layers"](x)[:, 0]
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention in heads of 64 numbers, (B, N, width)."""
-    heads = (x.unflatten(-1, (-1, HEAD)).transpose(1, 2) for x in (query, key, value))
-    return scaled_dot_product_attention(*heads, attn_mask=mask).transpose(1, 2).flatten(2)
+    q, k, v = (x.unflatten(-1, (-1, HEAD)).transpose(1, 2) for x in (query, key, value))
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
 def depth(state: State, prefix: str) -> int:

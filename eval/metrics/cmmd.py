@@ -8,50 +8,45 @@ The paper states the unbiased estimator; its published code computes the biased 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ...samplers.settings import setting, settings
 from .estimate import estimate
-from .features import load_extractor, stem
 from .mmd import discrepancy
-from .observations import find
-from .reference import Reference, load_reference
+from .reference import Reference
+from .set_metric import SetMetric
 
 if TYPE_CHECKING:
-    from ..protocols import Observations, Observer, Value
+    from ..protocols import Observations, Value
 
 SIGMA, SCALE = 10.0, 1000.0
 
 
 @settings
-class CMMD:
+class CMMD(SetMetric):
     """1000 times the unbiased squared MMD of CLIP embeddings, Gaussian kernel of width 10. arXiv:2401.09603."""
 
     higher_is_better: ClassVar[bool | None] = False
     minimum: ClassVar[int] = 2
+    rows: ClassVar[bool] = True
 
     model: str = setting("ViT-L-14-336/openai", help="image-text model, by name or folder; the paper's by default")
-    reference: str = setting("", help="a folder of images, or an .npz with mu, sigma and features of the same model")
+    reference: str = setting("", help="a folder or .parquet of images, or an .npz with features of the same model")
 
-    def observers(self, device: str) -> Sequence[Observer]:
-        observer = load_extractor(self._features(), device)
-        load_reference(self.reference, observer.name, self._features(), device).features()
-        return [observer]
-
-    def evaluate(self, shards: Iterable[Observations]) -> Value:
-        name = find(shards, stem(self._features()))
-        return cmmd(shards, name, load_reference(self.reference, name, self._features()))
-
-    def _features(self) -> str:
+    @property
+    def features(self) -> str:  # type: ignore[override]
         if not self.reference:
             raise ValueError(
-                "CMMD.reference = '': must be a folder of images or an .npz with feature rows; the package brings no "
-                "statistics of CLIP embeddings. The metric kd works without."
+                "CMMD.reference = '': must be a folder of images, an .npz with feature rows or a .parquet of images; "
+                "the package brings no statistics of CLIP embeddings. The metric kd works without."
             )
         return f"open_clip:{self.model}"
+
+    def evaluate(self, shards: Iterable[Observations]) -> Value:
+        return cmmd(shards, *self.compared(shards))
 
 
 def cmmd(shards: Iterable[Observations], name: str, reference: Reference) -> Value:

@@ -21,6 +21,7 @@ from ...samplers.settings import setting, settings
 from .estimate import estimate
 from .features import load_extractor, stem
 from .observations import check_pixels, find, rows
+from .set_metric import FEATURES
 from .towers import EMBEDDED
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Diversity:
     higher_is_better: ClassVar[bool | None] = True
     minimum: ClassVar[int] = LEAST
 
-    features: str = setting(EMBEDDED, help="embedded, inception, open_clip:<name or folder>, dinov2:<name or folder>")
+    features: str = setting(EMBEDDED, help=FEATURES)
 
     def observers(self, device: str) -> Sequence[Observer]:
         return [load_extractor(self.features, device), PromptObserver()]

@@ -11,42 +11,37 @@ a line fitted through many n (Chong, Forsyth 2020, arXiv:1911.07023), with a fif
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ...samplers.settings import setting, settings
 from .estimate import estimate
-from .features import load_extractor, stem
 from .frechet import frechet
-from .observations import column, find
-from .reference import Reference, load_reference
+from .observations import column
+from .reference import Reference
+from .set_metric import FEATURES, REFERENCE, SetMetric
 from .towers import EMBEDDED
 
 if TYPE_CHECKING:
-    from ..protocols import Observations, Observer, Value
+    from ..protocols import Observations, Value
 
 
 @settings
-class FrechetInfinity:
+class FrechetInfinity(SetMetric):
     """Frechet distance extrapolated to infinitely many images, 2 FD_n - mean FD_{n/2}. After arXiv:1911.07023."""
 
     higher_is_better: ClassVar[bool | None] = False
     minimum: ClassVar[int] = 4
 
-    features: str = setting(EMBEDDED, help="embedded, inception, open_clip:<name or folder>, dinov2:<name or folder>")
-    reference: str = setting(EMBEDDED, help="embedded, embedded-test, a folder of images, or an .npz with mu and sigma")
+    features: str = setting(EMBEDDED, help=FEATURES)
+    reference: str = setting(EMBEDDED, help=REFERENCE)
     splits: int = setting(4, low=1, high=100, help="random splits into halves")
 
-    def observers(self, device: str) -> Sequence[Observer]:
-        observer = load_extractor(self.features, device)
-        load_reference(self.reference, observer.name, self.features, device)
-        return [observer]
-
     def evaluate(self, shards: Iterable[Observations]) -> Value:
-        name = find(shards, stem(self.features))
-        return infinity(column(shards, name), name, load_reference(self.reference, name, self.features), self.splits)
+        name, reference = self.compared(shards)
+        return infinity(column(shards, name), name, reference, self.splits)
 
 
 def infinity(x: np.ndarray, name: str, reference: Reference, splits: int = 4) -> Value:

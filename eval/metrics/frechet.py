@@ -14,11 +14,11 @@ import numpy as np
 
 from ...samplers.settings import setting, settings
 from .estimate import estimate
-from .features import load_extractor, stem
 from .gaussian import Moments, distance, influence, transport
 from .libraries import LIBRARIES, cleanfid_distance, torchmetrics_distance
-from .observations import find, rows
-from .reference import Reference, load_reference
+from .observations import rows
+from .reference import Reference
+from .set_metric import FEATURES, REFERENCE, SetMetric
 from .towers import EMBEDDED
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BIAS = "falls as n grows (about like 1/n): compare only values of the same n"
 
 
 @settings
-class FrechetDistance:
+class FrechetDistance(SetMetric):
     """Frechet distance in a feature space: |m - m_r|^2 + tr S + tr S_r - 2 tr (S_r^(1/2) S S_r^(1/2))^(1/2).
 
     Not FID unless the extractor is Inception. Heusel et al. 2017, arXiv:1706.08500.
@@ -37,47 +37,39 @@ class FrechetDistance:
     higher_is_better: ClassVar[bool | None] = False
     minimum: ClassVar[int] = 2
 
-    features: str = setting(EMBEDDED, help="embedded, inception, open_clip:<name or folder>, dinov2:<name or folder>")
-    reference: str = setting(EMBEDDED, help="embedded, embedded-test, a folder of images, or an .npz with mu and sigma")
+    features: str = setting(EMBEDDED, help=FEATURES)
+    reference: str = setting(EMBEDDED, help=REFERENCE)
     via: str = setting("sigmabench", choices=LIBRARIES, help="whose code computes the distance from the features")
 
-    def observers(self, device: str) -> Sequence[Observer]:
-        observer = load_extractor(self.features, device)
-        load_reference(self.reference, observer.name, self.features, device)
-        return [observer]
-
     def evaluate(self, shards: Iterable[Observations]) -> Value:
-        name = find(shards, stem(self.features))
-        reference = load_reference(self.reference, name, self.features)
-        return frechet(shards, name, reference, self.via)
+        return frechet(shards, *self.compared(shards), self.via)
 
 
 @settings
-class FID:
+class FID(SetMetric):
     """Frechet Inception distance with clean-fid's resizing and network. arXiv:1706.08500, arXiv:2104.11222."""
 
     higher_is_better: ClassVar[bool | None] = False
     minimum: ClassVar[int] = 2
+    features: ClassVar[str] = "inception"  # type: ignore[misc]
 
-    reference: str = setting("", help="a folder of images, or an .npz with mu and sigma of clean-fid's Inception")
+    reference: str = setting("", help="cleanfid:cifar10/train/32, a folder or .parquet of images, .npz of mu and sigma")
     via: str = setting("sigmabench", choices=LIBRARIES, help="whose code computes the distance from the features")
 
     def observers(self, device: str) -> Sequence[Observer]:
         self._check()
-        observer = load_extractor("inception", device)
-        load_reference(self.reference, observer.name, "inception", device)
-        return [observer]
+        return super().observers(device)
 
     def evaluate(self, shards: Iterable[Observations]) -> Value:
         self._check()
-        name = find(shards, stem("inception"))
-        return frechet(shards, name, load_reference(self.reference, name, "inception"), self.via, metric="fid")
+        return frechet(shards, *self.compared(shards), self.via, metric="fid")
 
     def _check(self) -> None:
         if self.reference in ("", EMBEDDED):
             raise ValueError(
-                f"FID.reference = {self.reference!r}: must be a folder of images or an .npz with mu and sigma; the "
-                "package brings no Inception statistics. The metric fd works without."
+                f"FID.reference = {self.reference!r}: must be a folder of images, a .parquet of images, an .npz with "
+                "mu and sigma, or a name of clean-fid's such as 'cleanfid:cifar10/train/32'; the package brings no "
+                "Inception statistics. The metric fd works without."
             )
 
 

@@ -21,7 +21,7 @@ from .estimate import mean
 from .judges import check_lengths, normalised
 from .observations import check_pixels, column, find
 from .precision import full_precision
-from .towers import load_towers, slug, tokenizer, tokens_cut
+from .towers import OpenClipTowers, slug, tokenizer, tokens_cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ class PreferenceObserver:
     """
 
     def __init__(self, model: str, device: str) -> None:
-        self.towers, self.device = load_towers(whole_name(model), device), device
+        self.towers, self.device = OpenClipTowers(whole_name(model), device), device
         size = self.towers.model.visual.image_size
         self.side = size if isinstance(size, int) else size[0]
         self.name = f"preference/{self.towers.name}"

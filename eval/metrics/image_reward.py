@@ -48,10 +48,10 @@ class RewardObserver:
 
         folder = _folder(model)
         self.words = vocabulary(folder / WORDS)
-        network = RewardNetwork(_weights(folder)).float().eval().requires_grad_(False)
-        self.side = network.blip["visual_encoder"].side
+        network = RewardNetwork(_weights(folder))
+        self.side: int = network.side
         self.name = f"{stem(model)}-{state_hash(network)}"
-        self.network, self.device = network.to(device), device
+        self.network, self.device = network.float().eval().requires_grad_(False).to(device), device
 
     def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
         import torch

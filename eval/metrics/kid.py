@@ -14,21 +14,21 @@ arXiv:1801.01401.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ...samplers.settings import setting, settings
 from .estimate import estimate
-from .features import load_extractor, stem
 from .mmd import cubic, discrepancy
-from .observations import column, find
-from .reference import Reference, load_reference
+from .observations import column
+from .reference import Reference
+from .set_metric import FEATURES, ROWS, SetMetric
 from .towers import EMBEDDED
 
 if TYPE_CHECKING:
-    from ..protocols import Observations, Observer, Value
+    from ..protocols import Observations, Value
 
 SUBSETS, SIZE = 100, 1000
 ALL_PAIRS = "all-pairs"
@@ -37,26 +37,21 @@ Draws = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
 @settings
-class KernelDistance:
+class KernelDistance(SetMetric):
     """Unbiased squared MMD with the kernel (x'y/d + 1)^3. Binkowski et al. 2018, arXiv:1801.01401."""
 
     higher_is_better: ClassVar[bool | None] = False
     minimum: ClassVar[int] = 2
+    rows: ClassVar[bool] = True
 
-    features: str = setting(EMBEDDED, help="embedded, inception (KID), open_clip:<name or folder>, dinov2:<...>")
-    reference: str = setting(EMBEDDED, help="embedded, a folder of images, or an .npz with mu, sigma and features")
+    features: str = setting(EMBEDDED, help=FEATURES)
+    reference: str = setting(EMBEDDED, help=ROWS)
     mode: str = setting(
         ALL_PAIRS, choices=(ALL_PAIRS, "torchmetrics", "clean-fid"), help="how pairs are taken; all have one mean"
     )
 
-    def observers(self, device: str) -> Sequence[Observer]:
-        observer = load_extractor(self.features, device)
-        load_reference(self.reference, observer.name, self.features, device).features()
-        return [observer]
-
     def evaluate(self, shards: Iterable[Observations]) -> Value:
-        name = find(shards, stem(self.features))
-        return kernel_distance(shards, name, load_reference(self.reference, name, self.features), self.mode)
+        return kernel_distance(shards, *self.compared(shards), self.mode)
 
 
 def kernel_distance(
