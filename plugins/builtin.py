@@ -61,6 +61,7 @@ def register_samplers(register: Register) -> None:
     register("inverse", samplers.Inverse)
     register("ddim_inverse", samplers.DDIMInverse)
     register("repaint", samplers.RePaint)
+    register("dpm_solver_v3", samplers.DPMSolverV3)
 
 
 @hookimpl

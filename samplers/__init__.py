@@ -23,6 +23,7 @@ from .dpm_solver import DPM2 as DPM2
 from .dpm_solver import DPMpp2S as DPMpp2S
 from .dpm_solver import DPMpp3S as DPMpp3S
 from .dpm_solver import DPMSolver3 as DPMSolver3
+from .dpm_solver_v3 import DPMSolverV3 as DPMSolverV3
 from .er_sde import ERSDE as ERSDE
 from .euler import Euler as Euler
 from .euler_maruyama import EulerMaruyama as EulerMaruyama

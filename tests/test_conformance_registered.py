@@ -33,6 +33,8 @@ MORE = [
     "dpm_2_ancestral(eta=0.5)",
     "dpm_solver_m(points=3)",
     "dpm_solver_m(points=3,compat=True)",
+    "dpm_solver_v3(points=1)",
+    "dpm_solver_v3(points=3)",
     "dpmpp_2m_sde(eta=0)",
     "dpmpp_2m_sde(eta=0,solver=heun)",
     "dpmpp_2s(r=1)",
