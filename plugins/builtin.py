@@ -62,6 +62,7 @@ def register_samplers(register: Register) -> None:
     register("ddim_inverse", samplers.DDIMInverse)
     register("repaint", samplers.RePaint)
     register("dpm_solver_v3", samplers.DPMSolverV3)
+    register("analytic_dpm", samplers.AnalyticDPM)
 
 
 @hookimpl

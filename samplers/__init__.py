@@ -7,6 +7,7 @@ from .adams import DEIS as DEIS
 from .adams import LMS as LMS
 from .adams import DPMSolverM as DPMSolverM
 from .afs import AFS as AFS
+from .analytic_dpm import AnalyticDPM as AnalyticDPM
 from .ancestral import DDIM as DDIM
 from .ancestral import DDPM as DDPM
 from .ancestral import EulerAncestral as EulerAncestral

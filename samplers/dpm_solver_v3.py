@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .derived import derived
 from .linear_multistep import interpolate
-from .model_statistics import DATA_PREDICTION, Statistics
+from .model_statistics import DATA_PREDICTION, statistics_in
 from .settings import setting, settings
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class DPMSolverV3:
         return min(self.points, 2)  # after a start by one point; corners of the table allow no more
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        model = _read(self.statistics)
+        model = statistics_in(self.statistics)
         history: list[tuple[float, Tensor]] = []  # log(alpha/sigma) and f, newest first
         for s, t in path:
             x, x0 = yield x, s
@@ -60,8 +59,3 @@ class DPMSolverV3:
                 shift -= weight * model.b_integral(start, at)
             x = (y - shift) * (t.alpha * math.exp(-model.l_integral(start, end)))
         return x
-
-
-@lru_cache(maxsize=64)
-def _read(rows: tuple[tuple[float, ...], ...]) -> Statistics:
-    return Statistics(rows)

@@ -1,4 +1,5 @@
-"""Statistics of a model along its noise levels, by which a solver may follow it: those of DPM-Solver-v3.
+"""Statistics of a model along its noise levels, by which a solver may follow it: those of DPM-Solver-v3
+and Analytic-DPM.
 
     l = E[mean diagonal of d(sigma eps)/dx],    f = (1 - l) y - x0,    f' = s f + b + what is left, by least squares
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
@@ -125,6 +127,12 @@ def _places(a: float, c: float) -> list[tuple[float, float]]:
 
 def _quadrature(function: Callable[[float], float], a: float, c: float) -> float:
     return sum(weight * function(at) for at, weight in _places(a, c))
+
+
+@lru_cache(maxsize=64)
+def statistics_in(rows: Rows) -> Statistics:
+    """A setting's table, read once."""
+    return Statistics(rows)
 
 
 def measured(

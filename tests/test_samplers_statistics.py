@@ -1,12 +1,20 @@
-"""DPM-Solver-v3: what its statistics reduce it to, what they gain, and their measurement against closed forms."""
+"""DPM-Solver-v3 and Analytic-DPM: what statistics of a model reduce them to, what they gain, how they are measured."""
 
 import math
 
 import pytest
 import torch
 
-from sigmabench.samplers import DEIS, RES2M, RES3M, DPMSolverV3, Path
-from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, normal_quantiles, slope, trajectory_error
+from sigmabench.samplers import DDPM, DEIS, RES2M, RES3M, AnalyticDPM, DPMSolverV3, Path
+from sigmabench.samplers.conformance.convergence import (
+    SCALES,
+    jagged_path,
+    moment_error,
+    normal_quantiles,
+    output_moments,
+    slope,
+    trajectory_error,
+)  # fmt: skip
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.model_statistics import measured
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN, Mixture
@@ -52,6 +60,21 @@ def test_gaussian_data_are_exact_in_any_number_of_steps(steps, scale):
     assert errors[1] < 3e-5
     assert errors[0] > 5 * errors[1]
     assert trajectory_error(RES2M(), GAUSSIAN, jagged_path(scale, steps)) > 0.01
+
+
+@pytest.mark.parametrize("scale", ["VP", "flow"])
+@pytest.mark.parametrize("steps", [2, 6])
+def test_analytic_dpm_is_exact_for_gaussian_data_in_any_number_of_steps(steps, scale):
+    path = jagged_path(scale, steps)
+    own = moment_error(AnalyticDPM(gaussian_statistics(GAUSSIAN, 641)), GAUSSIAN, path)
+    assert own < 3e-5
+    for variance in ("small", "large"):
+        assert moment_error(DDPM(variance=variance), GAUSSIAN, path) > 0.02
+
+
+def test_analytic_dpm_with_the_default_is_ddpm():
+    path = jagged_path("VP", 5)
+    assert output_moments(AnalyticDPM(), path) == pytest.approx(output_moments(DDPM(), path), rel=1e-12)
 
 
 @pytest.fixture(scope="module")
