@@ -29,8 +29,188 @@ NOT_BUILT = (
         "guidance",
         "ltx2",
         "LTX-2, https://github.com/Lightricks/LTX-2",
-        "CFG and skipped layers are slg(guidance=cfg). What is left leads away from a network whose attention between "
-        "video and audio is cut, and no backend here makes video with sound.",
+        "CFG and skipped layers are slg(guidance=cfg). What is left leads away from a network whose attention "
+        "between video and audio is cut, and no backend here makes video with sound.",
+    ),
+    NotBuilt(
+        "sampler",
+        "genie",
+        "Dockhorn et al. 2022, arXiv:2210.05475",
+        "It takes the derivative of the network along the trajectory: a forward-mode product through every layer, "
+        "which a sampler that only asks for x0 cannot have, or a head trained for it. Clybius' ttm is the same.",
+    ),
+    NotBuilt(
+        "sampler",
+        "amed",
+        "Zhou et al. 2023, arXiv:2312.00094",
+        "Its intermediate times come from a predictor that is trained for one model and reads the network's "
+        "bottleneck. dpm_2 with another r is its step with a fixed one, afs its free first step.",
+    ),
+    NotBuilt(
+        "sampler",
+        "sfd",
+        "Zhou et al. 2024, arXiv:2409.19681",
+        "A distillation: what it makes is another network, which euler or any few-step sampler walks.",
+    ),
+    NotBuilt(
+        "sampler",
+        "bespoke",
+        "Shaul et al. 2023, arXiv:2310.19075; S4S, arXiv:2502.17423",
+        "Coefficients trained by gradients for one model, one number of steps and one guidance scale. dpm_solver_v3 "
+        "is fitted to a model by statistics instead, `sigmabench optimise` finds levels for it.",
+    ),
+    NotBuilt(
+        "sampler",
+        "ctm",
+        "CTM: Kim et al. 2023, arXiv:2310.02279; AnyFlow, arXiv:2605.13724",
+        "Flow maps (CTM, MeanFlow, AnyFlow and diffusers' FlowMapEulerDiscreteScheduler) are told two times and "
+        "answer with x at the second: no prediction of x0 at one level, which is what a sampler here asks for.",
+    ),
+    NotBuilt(
+        "sampler",
+        "piflow",
+        "Chen et al. 2025, arXiv:2510.14974",
+        "Its network answers with a policy, the velocity for many small steps; no prediction of x0 at one level.",
+    ),
+    NotBuilt(
+        "sampler",
+        "reab",
+        "azula, https://github.com/probabilists/azula",
+        "A Rosenbrock method with a slope estimated on the way. dpm_solver_v3 takes it from the model's statistics.",
+    ),
+    NotBuilt(
+        "sampler",
+        "consistency_decoder",
+        "OpenAI, https://github.com/openai/consistencydecoder",
+        "A decoder of latents, part of a pipeline and not of its sampling; its two steps are those of consistency.",
+    ),
+    NotBuilt(
+        "sampler",
+        "dps",
+        "Chung et al. 2022, arXiv:2209.14687; DiffPIR, arXiv:2305.08995",
+        "Samplers for inverse problems (DPS, PGDM, DiffPIR, MMPS, TMPD, TDS) need the operator of the measurement "
+        "and the gradient of the network. For masks there is repaint.",
+    ),
+    NotBuilt(
+        "sampler",
+        "euler_smea_dy",
+        "Koishi-Star, https://github.com/Koishi-Star/Euler-Smea-Dyn-Sampler",
+        "Heuristics that evaluate on every second pixel (euler_dy, euler_smea_dy) or scale steps by hand "
+        "(euler_negative, kohaku_lonyu_yog): they do not converge to the model's distribution, and say nothing of "
+        "its steps.",
+    ),
+    NotBuilt(
+        "sampler",
+        "clyb_4m_sde",
+        "Clybius, https://github.com/Clybius/ComfyUI-Extra-Samplers",
+        "Heuristics without a derivation (clyb_4m_sde_momentumized, supreme, dualsde, euler_ancestral_dancing, "
+        "mixture; blepping's momentum samplers): no equation says what they should converge to.",
+    ),
+    NotBuilt(
+        "sampler",
+        "easycache",
+        "Liu et al. 2024 (TeaCache), arXiv:2411.19108",
+        "Caches of predictions (EasyCache, TeaCache, Spectrum, DeepCache) leave out evaluations inside the network's "
+        "host, by thresholds of its own; a multistep sampler extrapolates with an order, and error that is measured.",
+    ),
+    NotBuilt(
+        "sampler",
+        "discrete",
+        "VQ-Diffusion: Gu et al. 2021, arXiv:2111.14822",
+        "Samplers of tokens (Amused, VQ-Diffusion, BlockRefinement, entropy bound) have no levels of Gaussian noise.",
+    ),
+    NotBuilt(
+        "sampler",
+        "hybrid",
+        "RES4LYF, https://github.com/ClownsharkBatwing/RES4LYF",
+        "Its nine hybrids (pec423, pec433, abnorsett with stages, lawson41 to lawson45 generalised) pay stages for "
+        "an order that lms, res_3m and abnorsett_4m have at one evaluation a step.",
+    ),
+    NotBuilt(
+        "sampler",
+        "lobatto_iiic",
+        "Hairer, Wanner 1996, doi:10.1007/978-3-642-05221-7",
+        "Radau IA and Lobatto IIIB, IIIC, IIIC* and IIID are chosen for stability, which stages found by sweeps do "
+        "not have; what is left is the order, which gauss_legendre, radau_iia and lobatto_iiia reach with fewer "
+        "stages.",
+    ),
+    NotBuilt(
+        "sampler",
+        "radau_iia_5s",
+        "Hairer, Wanner 1996, doi:10.1007/978-3-642-05221-7",
+        "Each sweep adds an order and costs all stages: order 9 of five stages takes 41 evaluations a step. "
+        "RES4LYF's tables of 5, 7, 9 and 11 stages, and variants (gauss_legendre_4s_alt, radau_iia_3s_alt), are left "
+        "out.",
+    ),
+    NotBuilt(
+        "sampler",
+        "crouzeix_3s",
+        "Hairer, Wanner 1996, doi:10.1007/978-3-642-05221-7",
+        "Its stages stand outside of the step, as do those of kraaijevanger_spijker: noisier than its start, where a "
+        "path from pure noise has no level, or cleaner than its end.",
+    ),
+    NotBuilt(
+        "sampler",
+        "dormand_prince_13s",
+        "Prince, Dormand 1981, doi:10.1016/0771-050X(81)90010-3",
+        "Thirteen evaluations a step for order 8; the highest here is rk6_7s. RES4LYF's rk5_7s is a table of which "
+        "the rows do not add up; tsi_7s and dormand_prince_6s are the fifth order here.",
+    ),
+    NotBuilt(
+        "sampler",
+        "res_16s",
+        "RES4LYF, https://github.com/ClownsharkBatwing/RES4LYF",
+        "Its tables of 15 and 16 stages, and second tables of methods built here (krogstad_alt, strehmel_weiner_alt, "
+        "etdrk4_alt, res_8s_alt, sunstar, lie, minchev, munthe_kaas ...), were measured at order 2 or less, do not "
+        "run, or cost more for the order that res_5s to res_10s have.",
+    ),
+    NotBuilt(
+        "schedule",
+        "logit_normal",
+        "Esser et al. 2024, arXiv:2403.03206",
+        "Densities of training times (logit-normal, mode, cosmap, log-normal, Laplace, Cauchy) weigh a loss and are "
+        "no forward process. As a spacing there is laplace.",
+    ),
+    NotBuilt(
+        "schedule",
+        "offset_noise",
+        "Lin et al. 2023, arXiv:2305.08891",
+        "A change of the noise that a network is trained with. Its aim, images that are dark or bright as a whole, "
+        "is reached by zero_terminal_snr.",
+    ),
+    NotBuilt(
+        "schedule",
+        "decay",
+        "azula, https://github.com/probabilists/azula",
+        "A rectified flow whose time is warped: the same levels as flow, another spacing. No known model is trained "
+        "on it.",
+    ),
+    NotBuilt(
+        "spacing",
+        "karras_exponential",
+        "AUTOMATIC1111, https://github.com/AUTOMATIC1111/stable-diffusion-webui",
+        "A mixture of karras and exponential by hand that starts above the noise of the model and loses its clean end.",
+    ),
+    NotBuilt(
+        "spacing",
+        "log_linear",
+        "diffusers, https://github.com/huggingface/diffusers",
+        "Of EulerDiscreteScheduler: it makes two levels too many and never converges. exponential is linear in the "
+        "logarithm of sigma/alpha.",
+    ),
+    NotBuilt(
+        "spacing",
+        "tan_scheduler",
+        "RES4LYF, https://github.com/ClownsharkBatwing/RES4LYF",
+        "Some eighty nodes that compute with sigmas by hand (tan_scheduler, constant, ...). tabulated takes their "
+        "numbers.",
+    ),
+    NotBuilt(
+        "spacing",
+        "ld3",
+        "Tong et al. 2024, arXiv:2405.15506; DMN, arXiv:2402.17376",
+        "Levels found by gradients through a whole run, for one model. `sigmabench optimise` finds levels by dynamic "
+        "programming (gits, optimal_steps) for tabulated, without gradients.",
     ),
 )
 """By kind, in the order of its page."""

@@ -24,9 +24,9 @@ class AnalyticDPM:
     u^2 = beta-tilde + (dmean/dx0)^2 v,    v = (sigma_s/alpha_s)^2 (1 - l),    l = E |eps|^2 / d
 
     v is the mean variance of x0 given x, l the statistic of that name in ``dpm_solver_v3``, of which it takes the same
-    table: ``samplers.model_statistics.measured`` makes it for a model. With the default, l = 1, it is ``ddpm`` with small
-    variance. For Gaussian data its own statistics are exact in any number of steps. Bao et al. 2022, arXiv:2201.06503,
-    eq. 7 and 8, where l is named Gamma.
+    table: ``samplers.model_statistics.measured`` makes it for a model. With the default, l = 1, it is ``ddpm`` with
+    small variance. For Gaussian data its own statistics are exact in any number of steps. Bao et al. 2022,
+    arXiv:2201.06503, eq. 7 and 8, where l is named Gamma.
     """
 
     statistics: tuple = setting(DATA_PREDICTION, help="rows of log(alpha/sigma), l, s, b; of l, linear in between")

@@ -27,6 +27,7 @@ OTHER_NAMES = {
     "res_3s_cox_matthews": "etdrk3",
     "etdrk3_a_3s": "etdrk3",
     "res_4s_cox_matthews": "etdrk4",
+    "etdrk4_4s": "etdrk4",
     "res_4s_krogstad": "krogstad",
     "res_4s_strehmel_weiner": "strehmel_weiner",
     "res_4s_friedli": "friedli",
