@@ -160,9 +160,9 @@ NOT_BUILT = (
         "sampler",
         "res_16s",
         "RES4LYF, https://github.com/ClownsharkBatwing/RES4LYF",
-        "Its tables of 15 and 16 stages, and second tables of methods built here (krogstad_alt, strehmel_weiner_alt, "
-        "etdrk4_alt, res_8s_alt, sunstar, lie, minchev, munthe_kaas ...), were measured at order 2 or less, do not "
-        "run, or cost more for the order that res_5s to res_10s have.",
+        "Its tables of 15 and 16 stages and its second tables of methods built here (res_3s_alt, krogstad_alt, "
+        "etdrk4_alt, sunstar, lie, minchev, munthe_kaas ...) add no order to res_3s, krogstad and res_5s to res_10s; "
+        "some were measured at order 2 or less, or do not run.",
     ),
     NotBuilt(
         "schedule",

@@ -29,7 +29,9 @@ TYPES = NAMES.split()
 LEFT_OUT = {
     "hybrid": ("pec4", "abnorsett2_1", "abnorsett3_2", "abnorsett4_3", "lawson4"),
     "lobatto_iiic": ("lobatto_iiib", "lobatto_iiic", "lobatto_iiid", "radau_ia_"),
-    "radau_iia_5s": ("radau_iia_5", "radau_iia_7", "radau_iia_9", "radau_iia_11", "radau_iia_3s_alt", "gauss_legendre_"),
+    "radau_iia_5s": (
+        "radau_iia_5", "radau_iia_7", "radau_iia_9", "radau_iia_11", "radau_iia_3s_alt", "gauss_legendre_"
+    ),
     "crouzeix_3s": ("crouzeix_3", "kraaijevanger"),
     "dormand_prince_13s": ("dormand_prince_13", "rk5_7"),
     "res_16s": (
