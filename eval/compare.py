@@ -29,8 +29,15 @@ class Side(NamedTuple):
     cell: Cell
 
 
-def compare(a: str, b: str, folder: Path, chosen: Sequence[str]) -> Iterator[str]:
-    """Sentences about two cells or two folders of runs, one for each chosen metric.
+class Finding(NamedTuple):
+    """What the data say: a sentence for people, its numbers for programs."""
+
+    sentence: str
+    facts: dict[str, Any]
+
+
+def compare(a: str, b: str, folder: Path, chosen: Sequence[str]) -> Iterator[Finding]:
+    """Findings about two cells or two folders of runs, one for each chosen metric.
 
     Raises:
         UsageError: for cells that cannot be found or are not comparable, with the reason.
@@ -41,7 +48,7 @@ def compare(a: str, b: str, folder: Path, chosen: Sequence[str]) -> Iterator[str
     return (_of_two(*sides, metric) for metric in chosen or [_default(*sides)])
 
 
-def compare_runs(a: Path, b: Path, chosen: Sequence[str]) -> Iterator[str]:
+def compare_runs(a: Path, b: Path, chosen: Sequence[str]) -> Iterator[Finding]:
     """Of each metric: how many of the cells that both runs have differ, then each of those."""
     plans = load_plan(a), load_plan(b)
     stores = Store(a), Store(b)
@@ -106,11 +113,22 @@ def _differ(plan: Plan, one: Measurement, other: Measurement, level: float = LEV
     return simultaneous(Joint.of(values, plan.clusters(one.value.n)), level)
 
 
-def _of_two(a: Side, b: Side, metric: str) -> str:
+def _of_two(a: Side, b: Side, metric: str) -> Finding:
     one, other = _measure(a, b, metric)
     names = _names(a, b)
     found, higher = _differ(a.plan, one, other), build("metric", metric).higher_is_better
-    return sentence(*names, metric, one, other, found, higher, _whose(a.plan, one.value.n))
+    said = sentence(*names, metric, one, other, found, higher, _whose(a.plan, one.value.n))
+    return Finding(said, _facts(*names, metric, one, other, found))
+
+
+def _facts(a: str, b: str, metric: str, one: Measurement, other: Measurement, found: Differences) -> dict[str, Any]:
+    """Of a and b; the difference is a less b, with its interval."""
+    n, d, se = one.value.n, found.pairs.difference[0], found.pairs.se[0]
+    return {
+        "metric": metric, "a": a, "b": b, "values": [one.value.value, other.value.value], "images": n,
+        "difference": float(d), "low": float(found.low[0]), "high": float(found.high[0]), "p": float(found.p[0]),
+        "differ": bool(found.separated[0]), "images_needed": rounded(float(images_needed(d, se, n, found.critical))),
+    }  # fmt: skip
 
 
 def _whose(plan: Plan, images: int) -> str:
@@ -162,7 +180,7 @@ def _p(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
-def _of_runs(a: Path, b: Path, matched: Sequence[tuple[Side, Side]], metric: str) -> Iterator[str]:
+def _of_runs(a: Path, b: Path, matched: Sequence[tuple[Side, Side]], metric: str) -> Iterator[Finding]:
     level, higher = 1 - (1 - LEVEL) / len(matched), build("metric", metric).higher_is_better
     lines, same, apart = [], 0, 0
     for first, second in matched:
@@ -173,10 +191,12 @@ def _of_runs(a: Path, b: Path, matched: Sequence[tuple[Side, Side]], metric: str
             apart += 1
             names = (f"{a.name}:{describe(first.cell)}", f"{b.name}:{describe(second.cell)}")
             whose = _whose(first.plan, one.value.n)
-            lines.append(sentence(*names, metric, one, other, found, higher, whose))
-    yield (
+            said = sentence(*names, metric, one, other, found, higher, whose)
+            lines.append(Finding(said, _facts(*names, metric, one, other, found)))
+    summary = (
         f"Of {count(len(matched), 'cell')} that {a} and {b} have in common, {apart} "
         f"{'differs' if apart == 1 else 'differ'} measurably in {metric}, {same} are the same image by image, and the "
         f"data cannot tell the other {len(matched) - apart - same} apart ({LEVEL:.0%} for all cells together)."
     )
+    yield Finding(summary, {"metric": metric, "cells": len(matched), "differ": apart, "same": same})
     yield from lines

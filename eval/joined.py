@@ -17,7 +17,8 @@ from .comparable import IDENTITY
 from .comparisons import Costs, compared, look, standing
 from .loading import Frames
 from .protocols import Value
-from .statistics import Joint
+from .results import UNIT
+from .statistics import Joint, clusters
 
 
 def join(runs: Mapping[str, Frames]) -> Frames:
@@ -51,12 +52,14 @@ def _families(results: pd.DataFrame, images: pd.DataFrame) -> Iterator[tuple[str
     for (metric, *_), rows in good.groupby([*same, good["card"].map(_identity)], sort=False):
         if len(rows) > 1:
             values = {row["cell"]: _value(row, of_cell[row["cell"]][metric]) for _, row in rows.iterrows()}
-            yield metric, rows["higher_is_better"].iloc[0], Joint.of(values)
+            first = rows.iloc[0]
+            drawn = clusters(list(of_cell[first["cell"]]["prompt"]), first["images"]) if UNIT in first["card"] else None
+            yield metric, first["higher_is_better"], Joint.of(values, drawn)
 
 
 def _identity(card: str) -> str:
     found = json.loads(card)
-    return repr([found.get(name) for name in IDENTITY])
+    return repr([found.get(name) for name in (*IDENTITY, UNIT)])
 
 
 def _value(row: pd.Series, column: pd.Series) -> Value:

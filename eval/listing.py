@@ -1,21 +1,24 @@
-"""``sigmabench list``: every plugin with its settings, order, cost and source."""
+"""``sigmabench list``: every plugin with its settings, order, cost and source, as plain text and at once."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from .catalogue_data import catalogue_data
 from .errors import UsageError
 
 NAMES = "names"
+Row = dict[str, Any]
 
 
 def show(kind: str | None, *, as_json: bool = False) -> None:
-    """Print one kind, or all; or the ``names`` by which other programs' users know pairs.
+    """Print one kind in full, or all kinds in a line a plugin; or the ``names`` that other programs have for pairs.
 
     Raises:
         UsageError: for an unknown kind, listing the known ones.
@@ -24,45 +27,65 @@ def show(kind: str | None, *, as_json: bool = False) -> None:
     kinds = [known for known in rows if known != NAMES]
     if kind is not None and kind not in rows:
         raise UsageError(f"unknown kind {kind!r}; kinds: {', '.join(kinds)}, or {NAMES}")
-    found = {k: rows[k] for k in ([kind] if kind else kinds)}
     if as_json:
-        print(json.dumps(found[NAMES] if kind == NAMES else found, indent=1))
-        return
-    for k, listed in found.items():
-        for table in _names(listed) if k == NAMES else [_table(k, listed)]:
-            Console().print(table)
+        print(json.dumps(rows[NAMES] if kind == NAMES else {k: rows[k] for k in ([kind] if kind else kinds)}, indent=1))
+    elif kind == NAMES:
+        print("\n".join(_names(rows[NAMES])))
+    elif kind:
+        print("\n".join(_in_full(kind, rows[kind])))
+    else:
+        print("\n".join(line for k in kinds for line in _in_brief(k, rows[k])))
+        print(f"\nWith settings, order, cost and source: sigmabench list {kinds[0]}, ...")
 
 
-def _names(rows: list[dict[str, Any]]) -> list[Table]:
-    """A table for each program."""
-    tables = []
-    for host in dict.fromkeys(row["host"] for row in rows):
-        table = Table(
-            "name", "sampler", "spacing", "schedule", "remarks", title=host, title_justify="left", expand=True
-        )
-        for row in rows:
-            if row["host"] == host:
-                table.add_row(
-                    row["name"], row["sampler"], row["spacing"], row["schedule"], row["note"] or row["reason"]
-                )
-        tables.append(table)
-    return tables
-
-
-def _table(kind: str, rows: list[dict[str, Any]]) -> Table:
-    sampler = kind == "sampler"
-    headings = [
-        "name",
-        "settings",
-        *(["order", "evaluations a step", "noise"] if sampler else []),
-        "what it is",
-        "source",
-    ]
-    table = Table(*headings, title=f"{kind} ({len(rows)})", title_justify="left", expand=True, row_styles=["", "dim"])
+def _in_brief(kind: str, rows: list[Row]) -> Iterator[str]:
+    yield f"\n{_heading(kind, rows)}"
+    width, room = max(len(row["name"]) for row in rows), shutil.get_terminal_size().columns
     for row in rows:
-        settings = "\n".join(f"{name}={value['default']}" for name, value in row["settings"].items())
-        evaluations = str(row["evaluations"] or "chosen by it") if sampler else ""
-        cost = [str(row["order"]), evaluations, "yes" if row["stochastic"] else ""] if sampler else []
+        about = textwrap.shorten(row["summary"], max(room - width - 5, 20), placeholder=" ...")
+        yield f"  {_bold(row['name'].ljust(width))}  {about}"
+
+
+def _in_full(kind: str, rows: list[Row]) -> Iterator[str]:
+    yield _heading(kind, rows)
+    for row in rows:
+        yield ""
+        yield _bold(row["name"]) + (f"  {_cost(row)}" if "order" in row else "")
         also = f"Also: {', '.join(row['aliases'])}." if row["aliases"] else ""
-        table.add_row(row["name"], settings, *cost, f"{row['summary']} {also}".strip(), row["reference"])
-    return table
+        by = f"From {row['plugin']}." if row["plugin"] != "builtin" else ""
+        source = f"{row['reference']}." if row["reference"] else ""
+        yield _wrapped(" ".join(text for text in (row["summary"], source, also, by) if text))
+        width = max((len(f"{name}={s['default']}") for name, s in row["settings"].items()), default=0)
+        for name, setting in row["settings"].items():
+            text = f"{name}={setting['default']}".ljust(min(width, 30))
+            yield _wrapped(f"{text}  {setting['help']} ({setting['legal']})".replace("  (", "  "), deeper=4)
+
+
+def _names(rows: list[Row]) -> Iterator[str]:
+    for host in dict.fromkeys(row["host"] for row in rows):
+        own = [row for row in rows if row["host"] == host]
+        yield f"\n{_heading(host, own)}"
+        for row in own:
+            found = [row["sampler"], row["spacing"], f"on {row['schedule']}" if row["schedule"] else ""]
+            yield f"  {_bold(row['name'])}  {', '.join(text for text in found if text)}".rstrip()
+            if remark := row["note"] or row["reason"]:
+                yield _wrapped(remark, deeper=4)
+
+
+def _heading(title: str, rows: list[Row]) -> str:
+    return _bold(f"{title} ({len(rows)})")
+
+
+def _cost(row: Row) -> str:
+    evaluations = row["evaluations"]
+    cost = f"{evaluations} evaluation{'' if evaluations == 1 else 's'} a step" if evaluations else "chooses its steps"
+    return f"order {row['order']}, {cost}" + (", stochastic" if row["stochastic"] else "")
+
+
+def _wrapped(text: str, deeper: int = 0) -> str:
+    indent = " " * (2 + deeper)
+    return textwrap.fill(text, shutil.get_terminal_size().columns, initial_indent=indent, subsequent_indent=indent)
+
+
+def _bold(text: str) -> str:
+    return f"\033[1m{text}\033[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text

@@ -1,36 +1,70 @@
-"""The last step of a run: results to tables and page."""
+"""The last step of a run, or of several together: results to tables and page."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .plans import Plan
+from .loading import Frames, read, run_names
+from .plans import Plan, load_plan
+from .provenance import versions
 from .results import evaluate, previews
 from .store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def publish(plan: Plan, folder: Path, out: Path | None = None) -> Path:
     """Write the tables, samples.png and report.html of a run into its folder, or another one; returns the page."""
+    store = Store(folder)
+    return _write(out or folder, evaluate(plan, store), previews(plan, store), plan, _about(plan, folder))
+
+
+def publish_joined(folders: Sequence[Path], out: Path) -> Path:
+    """Write one report of several runs that have theirs, with all cells compared; returns the page.
+
+    Pictures are of the runs that have the first one's prompts and seed.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``load`` does.
+    """
+    from .joined import join
+
+    names = run_names(folders)
+    frames = join({name: read(folder) for name, folder in zip(names, folders, strict=True)})
+    plans = [load_plan(folder) for folder in folders]
+    shown = {
+        f"{name}:{cell}": images
+        for name, folder, plan in zip(names, folders, plans, strict=True)
+        if (plan.prompts, plan.sweep.seed) == (plans[0].prompts, plans[0].sweep.seed)
+        for cell, images in previews(plan, Store(folder)).items()
+    }
+    command = shlex.join(["sigmabench", "report", *map(str, folders), "--out", str(out)])
+    about = {"title": " and ".join(names), "command": command, "runs": ", ".join(map(str, folders)), **versions()}
+    return _write(out, frames, shown, plans[0], about)
+
+
+def _write(out: Path, frames: Frames, shown: Mapping[str, np.ndarray], plan: Plan, about: Mapping[str, str]) -> Path:
     from ..reports.atomic import replace
     from ..reports.comparisons import Judge
     from ..reports.contact_sheet import write_contact_sheet
     from ..reports.export import write_comparisons, write_results
     from ..reports.page import write_report
 
-    store, out = Store(folder), out or folder
-    (frame, comparisons, images), shown = evaluate(plan, store), previews(plan, store)
-    write_results(out, frame)
+    results, comparisons, images = frames
+    write_results(out, results)
     write_comparisons(out, comparisons)
     replace(out / "images.parquet", lambda part: images.to_parquet(part, index=False))
-    write_contact_sheet(out, frame, shown)
+    write_contact_sheet(out, results, shown)
     count = max((len(images) for images in shown.values()), default=0)
     prompts = [plan.prompts[i % len(plan.prompts)] for i in range(count)]
-    return write_report(out, frame, shown, prompts, _about(plan, folder), Judge(comparisons))
+    return write_report(out, results, shown, prompts, about, Judge(comparisons))
 
 
 def _about(plan: Plan, folder: Path) -> dict[str, str]:
-    from .provenance import versions
-
     fields = {name: _text(value) for name, value in plan.sweep.model_dump().items() if name != "prompts"}
     prompts = f"{len(plan.prompts)}, the first is {plan.prompts[0]!r}"
     command = f"sigmabench sweep {folder.name}/sweep.yaml --out NEW_FOLDER"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from .cells import Cell, Planned
 from .comparable import Measurement
 from .comparisons import Costs, Look, compared, families, look, standing
 from .images import PREVIEW, PREVIEWS
+from .loading import Frames
 from .per_image import per_image
 from .plans import Plan
 from .protocols import Value
@@ -30,13 +31,8 @@ from .statistics import Joint, interval
 from .store import Observed, Store
 from .sweep import metric_instances
 
-
-class Evaluation(NamedTuple):
-    """The frames of a run. See ``reports.results``, ``reports.comparisons`` and ``per_image``."""
-
-    results: pd.DataFrame
-    comparisons: pd.DataFrame
-    images: pd.DataFrame
+UNIT = "unit_of_the_intervals"
+"""Entry of a number's card that says that prompts were drawn, not images."""
 
 
 def results(plan: Plan, store: Store) -> pd.DataFrame:
@@ -44,7 +40,7 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
     return evaluate(plan, store).results
 
 
-def evaluate(plan: Plan, store: Store) -> Evaluation:
+def evaluate(plan: Plan, store: Store) -> Frames:
     """Every planned cell with its numbers, and all comparisons of them."""
     metrics = metric_instances(plan.sweep)
     rows, measurements = [], []
@@ -65,7 +61,7 @@ def evaluate(plan: Plan, store: Store) -> Evaluation:
     frame = pd.DataFrame([{**row, **standings.get((row["cell"], row.get("metric")), {})} for row in rows])
     comparisons = pd.concat(pairs, ignore_index=True) if pairs else pd.DataFrame(columns=list(COMPARED))
     frame = frame.reindex(columns=[*COLUMNS, *STANDING])
-    return Evaluation(frame, comparisons, per_image(measurements, plan.prompts))
+    return Frames(frame, comparisons, per_image(measurements, plan.prompts))
 
 
 def _looks(plan: Plan, store: Store, family: list[Measurement], metrics: dict[str, Any]) -> list[Look]:
@@ -134,7 +130,7 @@ def _missing(observed: Observed, have: int) -> str:
 
 
 def _number(text: str, metric: Any, value: Value, cluster: np.ndarray | None) -> dict[str, Any]:
-    unit = {} if cluster is None else {"unit_of_the_intervals": f"prompt, {len(np.unique(cluster))} of them"}
+    unit = {} if cluster is None else {UNIT: f"prompt, {len(np.unique(cluster))} of them"}
     return {
         "metric": text,
         "value": value.value,

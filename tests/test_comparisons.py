@@ -252,10 +252,10 @@ def test_what_the_data_cannot_tell_is_said_with_the_images_that_would():
 
 
 def test_compare_speaks_of_cells_of_a_run(run):
-    (text,) = comparing.compare("euler steps=3", "heun steps=6", run, ["luminance"])
+    ((text, _),) = comparing.compare("euler steps=3", "heun steps=6", run, ["luminance"])
     assert "luminance" in text
     assert "30 common images of 2 prompts" in text
-    (text,) = comparing.compare("euler steps=3", "heun steps=6", run, [])
+    ((text, _),) = comparing.compare("euler steps=3", "heun steps=6", run, [])
     assert " fd " in text
     with pytest.raises(UsageError, match="several cells"):
         comparing.compare("euler", "heun", run, [])
@@ -275,7 +275,7 @@ def test_intervals_over_prompts_are_of_the_means_of_prompts(tmp_path):
     theirs = stats.ttest_rel(two.iloc[:, 0], two.iloc[:, 1])
     assert comparisons.p[0] == pytest.approx(theirs.pvalue, rel=1e-3)
     assert comparisons["images"][0] == 30
-    (text,) = comparing.compare("euler steps=3", "heun steps=3", tmp_path, ["luminance"])
+    ((text, _),) = comparing.compare("euler steps=3", "heun steps=3", tmp_path, ["luminance"])
     assert "over 30 common images of 3 prompts, for prompts like these" in text
     with pytest.raises(UsageError, match="intervals = 'prompts' needs images of two prompts or more"):
         made(tmp_path / "one", prompts=["a cat"], intervals="prompts")
@@ -283,7 +283,7 @@ def test_intervals_over_prompts_are_of_the_means_of_prompts(tmp_path):
 
 def test_two_runs_are_compared_cell_by_cell_over_their_common_images(run, tmp_path):
     made(tmp_path, images=20, steps=[3, 9])
-    first, *rest = comparing.compare(str(run), str(tmp_path), run, ["luminance"])
+    first, *rest = (one.sentence for one in comparing.compare(str(run), str(tmp_path), run, ["luminance"]))
     assert first.startswith("Of 2 cells that")
     assert "0 differ measurably in luminance, 2 are the same image by image" in first
     assert not rest
@@ -291,7 +291,7 @@ def test_two_runs_are_compared_cell_by_cell_over_their_common_images(run, tmp_pa
     made(other, seed=100)
     with pytest.raises(UsageError, match="their first seed differ, 0 and 100"):
         list(comparing.compare(str(run), str(other), run, ["luminance"]))
-    (text,) = comparing.compare("heun steps=3", f"{tmp_path}:euler steps=9", run, ["luminance"])
+    ((text, _),) = comparing.compare("heun steps=3", f"{tmp_path}:euler steps=9", run, ["luminance"])
     assert "20 common images" in text
 
 

@@ -272,7 +272,9 @@ def test_a_folder_is_not_compared_with_observations_of_other_weights(means, fold
 
 
 def test_fid_without_a_reference_says_what_to_give():
-    with pytest.raises(ValueError, match=r"FID.reference = '': must be a folder of images, a .parquet of images, an .npz"):
+    with pytest.raises(
+        ValueError, match=r"FID.reference = '': must be a folder of images, a .parquet of images, an .npz"
+    ):
         FID().observers("cpu")
 
 

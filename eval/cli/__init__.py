@@ -2,9 +2,9 @@
 
     running.py     init, demo, sweep, resume, join
     planning.py    plan
-    reading.py     report, compare
-    plugins.py     list, check, orders, optimise, docs
+    reading.py     report, compare, export, serve
     exploring.py   explore
+    plugins.py     list, check, orders, optimise, docs
 
 Exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was started), 130 interrupted (resume it).
 """
@@ -13,47 +13,33 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Annotated
+from collections.abc import Sequence
 
-import typer
-
-from ... import __version__
 from ..errors import UsageError
-from . import exploring, planning, plugins, reading, running
-from .groups import EXIT_CODES
-
-app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich", epilog=EXIT_CODES,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Diffusion samplers, noise schedules and guidance: compared on real images, with intervals.",
-)  # fmt: skip
-for group in (running.group, planning.group, reading.group, plugins.group, exploring.group):
-    app.add_typer(group)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"sigmabench {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
-) -> None:
-    """Options before the command."""
 
 
 def main() -> None:
     """Entry point: turns errors of use into one message and exit code 2."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        _run(sys.argv[1:])
     except Exception as error:
         if not _of_use(error):
             raise
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    words = [word for word in arguments[1:] if word != "--json"]
+    if arguments[:1] == ["list"] and len(words) < 2 and not any(word.startswith("-") for word in words):
+        from ..listing import show  # loading the parser would take longer than the answer
+
+        show(words[0] if words else None, as_json="--json" in arguments)
+        return
+    from .app import app
+
+    app(prog_name="sigmabench")
 
 
 def _of_use(error: Exception) -> bool:

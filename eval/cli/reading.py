@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .groups import READ, examples
-from .options import Folder, names, words
+from .options import Folder, Json, names, words
 
 group = typer.Typer()
 
 
-@group.command(rich_help_panel=READ, epilog=examples("sigmabench report runs/first"))
-def report(folder: Folder) -> None:
-    """Write the tables and the page of a run again.
+@group.command(
+    rich_help_panel=READ,
+    epilog=examples("sigmabench report runs/first", "sigmabench report runs/first runs/second --out runs/both"),
+)
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of runs; several make one report.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the report. Default: the run's.")] = None,
+    json: Json = False,
+) -> None:
+    """Write the tables and the page of a run, or of several together.
 
-    All numbers are computed from what the run has stored; no model is needed.
+    All numbers of a run are computed from what it has stored; no model is needed. Several runs are compared as they
+    have been reported, image by image where they share prompts and seeds.
     """
-    from ..plans import load_plan
-    from ..publish import publish
+    from ..reporting import report as write
 
-    typer.echo(f"Report: {publish(load_plan(folder), folder)}")
+    page, found = write(folders, out)
+    typer.echo(dumps(found) if json else f"Report: {page}")
 
 
 @group.command(
@@ -39,15 +48,20 @@ def compare(
     metric: Annotated[
         list[str] | None, typer.Option(help="By default the run's quality metric.", autocompletion=names("metric"))
     ] = None,
+    json: Json = False,
 ) -> None:
     """Say in a sentence whether two cells differ, image by image.
 
     Of two folders, the cells that both have are compared.
     """
-    from ..compare import compare as sentences
+    from ..compare import compare as findings
 
-    for sentence in sentences(a, b, folder, metric or []):
-        typer.echo(sentence)
+    found = list(findings(a, b, folder, metric or []))
+    if json:
+        typer.echo(dumps([{"sentence": one.sentence, **one.facts} for one in found]))
+        return
+    for one in found:
+        typer.echo(one.sentence)
 
 
 @group.command(
@@ -101,10 +115,10 @@ def serve(
     port: Annotated[int, typer.Option(help="Port on this machine; 0: any free one.", min=0, max=65535)] = 8765,
     browse: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Show the report of a run while it goes on, in a browser on this machine.
+    """Show the report of a run while it goes on.
 
-    The page renews itself from what the workers have stored. Nothing but this machine can reach it: from elsewhere,
-    use `ssh -L 8765:localhost:8765`. Ctrl-C ends it; the run goes on.
+    In a browser on this machine, the page renews itself from what the workers have stored. Nothing but this machine
+    can reach it: from elsewhere, use `ssh -L 8765:localhost:8765`. Ctrl-C ends it; the run goes on.
     """
     from ..serving import serve as serve_run
 

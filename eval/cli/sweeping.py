@@ -17,6 +17,7 @@ from ..making import Outcome, Progress
 from ..plans import Plan
 from ..progress import bar
 from ..publish import publish
+from ..reporting import summary
 from ..runner import Runner
 from ..store import Store
 from ..sweep import Sweep
@@ -43,7 +44,7 @@ def run_sweep(checked: Sweep, out: Path, workers: str = "", *, as_json: bool = F
         raise typer.Exit(130) from None
     page = publish(runner.plan, out)
     if as_json:
-        typer.echo(json.dumps(_summary(runner.plan, outcome, out, page), indent=1))
+        typer.echo(json.dumps(_summary(outcome, out, page), indent=1))
     else:
         _say(runner.plan, outcome, page)
     raise typer.Exit(1 if outcome.failed else 0)
@@ -69,6 +70,8 @@ def _make(runner: Runner, make: Make) -> Outcome:
 
 def _say(plan: Plan, outcome: Outcome, page: Path) -> None:
     refused = len(plan.cells) - len(plan.runnable)
+    for answer in summary(page.parent)["answers"]:
+        typer.echo(answer["answer"])
     typer.echo(f"Report: {page}")
     typer.echo(
         f"{outcome.made} images made, {outcome.kept} were there; "
@@ -78,9 +81,7 @@ def _say(plan: Plan, outcome: Outcome, page: Path) -> None:
         typer.echo(f"failed {key}: {reason}", err=True)
 
 
-def _summary(plan: Plan, outcome: Outcome, folder: Path, page: Path) -> dict[str, Any]:
+def _summary(outcome: Outcome, folder: Path, page: Path) -> dict[str, Any]:
     """The end of a sweep for scripts."""
-    return {
-        "folder": str(folder), "report": str(page), "made": outcome.made, "kept": outcome.kept,
-        "cells": len(plan.cells), "refused": len(plan.cells) - len(plan.runnable), "failed": outcome.failed,
-    }  # fmt: skip
+    made = {"folder": str(folder), "report": str(page), "made": outcome.made, "kept": outcome.kept}
+    return {**made, **summary(page.parent), "failed": outcome.failed}
