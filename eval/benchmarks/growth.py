@@ -47,7 +47,7 @@ class Growth:
 def growths() -> list[Growth]:
     """Steps, images, cells and pixels."""
     with tempfile.TemporaryDirectory() as folder:
-        plain = {**BASE, "guidance": ["cfg(1)"], "prompts": ["a"], "images": 4, "batch_size": 4}
+        plain = {**BASE, "guidance": ["cfg(1)"], "prompts": [""], "images": 4, "batch_size": 4}
         return [
             _growth("steps", {n: {"steps": [n]} for n in (5, 10, 20, 40)}),
             _growth("images", {n: {"images": n} for n in (20, 40, 80, 160)}),
@@ -84,7 +84,9 @@ def _seconds(runner: Runner, workers: int = 0) -> float:
         elsewhere = runner.elsewhere(Path(folder))
         make = partial(run_with, Local(workers), elsewhere) if workers else elsewhere.extend
         began = time.perf_counter()
-        make(runner.plan.runnable, runner.sweep.images, lambda images, cell: None)
+        outcome = make(runner.plan.runnable, runner.sweep.images, lambda images, cell: None)
+        if outcome.failed:
+            raise RuntimeError(f"nothing was measured: {outcome.failed}")
         return time.perf_counter() - began
 
 
