@@ -12,8 +12,7 @@ from ..plugins.registry import build
 from .cells import Planned, plan, samples
 from .errors import UsageError
 from .plans import Plan
-from .prompts import check_prompts
-from .protocols import Given, Model
+from .protocols import Drawing, Given, Model
 from .sweep import Sweep, metric_instances
 
 
@@ -34,13 +33,15 @@ class Prepared:
     def _plan(self) -> Plan:
         cells: list[Planned] = []
         backends = {text: build("backend", text) for text in self.sweep.models}
-        prompts = self.sweep.prompts or _default_prompts(backends)
+        prompts = self.sweep.prompts or self._default_prompts(backends)
         others = [self.sweep.negative] if self.sweep.negative else []
         texts = [*prompts, *others, *self.sweep.texts.values()]
         for text, backend in backends.items():
             if hasattr(backend, "check_prompts"):
                 _usage(f"model {text}", backend.check_prompts, texts)
             model = self.load(text)
+            if not isinstance(model, Drawing):
+                _usage(f"model {text}", model.encode, prompts[:1])
             if isinstance(model, Given):
                 _usage(f"model {text}", model.check_images, samples(self.sweep, prompts, 0, self.sweep.looks()[-1]))
             cells += plan(self.sweep, text, model, prompts)
@@ -49,6 +50,16 @@ class Prepared:
         if self.sweep.intervals == "prompts" and len({prompts[i % len(prompts)] for i in range(self.sweep.images)}) < 2:
             raise UsageError("intervals = 'prompts' needs images of two prompts or more; use intervals: images")
         return Plan(self.sweep, prompts, cells)
+
+    def _default_prompts(self, backends: dict[str, Any]) -> list[str]:
+        """What all models ask for of themselves: a vocabulary of their own, or nothing at all."""
+        own = {
+            text: getattr(b, "prompts", ()) or getattr(self.load(text), "prompts", ()) for text, b in backends.items()
+        }
+        known = set(map(tuple, own.values())) - {()}
+        if len(known) != 1:
+            raise UsageError(f"prompts are missing, and {', '.join(own)} bring none in common; give a list or a file")
+        return list(known.pop())
 
     def _observers(self, metrics: dict[str, Any]) -> list[Any]:
         observers: dict[str, Any] = {}
@@ -83,10 +94,3 @@ def _usage(who: str, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     except (ValueError, OSError, ImportError) as error:
         raise UsageError(f"{who}: {error}") from error
-
-
-def _default_prompts(backends: dict[str, Any]) -> list[str]:
-    known = {tuple(getattr(backend, "prompts", ())) for backend in backends.values()} - {()}
-    if len(known) != 1:
-        raise UsageError(f"prompts are missing, and {', '.join(backends)} bring none in common; give a list or a file")
-    return check_prompts(known.pop())

@@ -36,6 +36,8 @@ from .prompts import check_prompts, read_prompts
 from .scales import scaled
 
 MODEL_SCHEDULE = "model"
+UNCONDITIONAL = [""]
+"""The prompts of a sweep that asks for nothing."""
 PLUGIN = "plugin"
 """Key under which the JSON schema of a text says which kind of plugin it names, for ``sweep_schema``."""
 
@@ -162,7 +164,7 @@ class Sweep(BaseModel):
     @classmethod
     def _prompts(cls, value: Any) -> Any:
         texts = isinstance(value, list) and all(isinstance(prompt, str) for prompt in value)
-        return check_prompts(value) if texts and value else value
+        return check_prompts(value) if texts and value and value != UNCONDITIONAL else value
 
     @model_validator(mode="after")
     def _seeds_fit(self) -> Sweep:

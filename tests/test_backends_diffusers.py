@@ -27,6 +27,10 @@ from tiny_pipelines import (  # noqa: E402
 )
 
 from sigmabench.eval.backends.diffusers_pipeline import Diffusers  # noqa: E402
+from sigmabench.eval.errors import UsageError  # noqa: E402
+from sigmabench.eval.plans import load_plan  # noqa: E402
+from sigmabench.eval.runner import Runner  # noqa: E402
+from sigmabench.eval.sweep import Sweep  # noqa: E402
 from sigmabench.samplers.schedules import Flow, Linear, ScaledLinear  # noqa: E402
 
 SAMPLERS = [
@@ -206,13 +210,17 @@ def test_the_id_names_the_folder_and_follows_the_contents(saved, tmp_path):
     assert Diffusers(str(copy)).load().id != second
 
 
-def test_unconditional_pixel_models_take_no_prompt_but_the_empty_one(tmp_path):
+def save_unconditional(folder):
     torch.manual_seed(0)
     network = diffusers.UNet2DModel(
         sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
         down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
     )  # fmt: skip
-    diffusers.DDPMPipeline(network, diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+    diffusers.DDPMPipeline(network, diffusers.DDPMScheduler()).save_pretrained(folder)
+
+
+def test_unconditional_pixel_models_take_no_prompt_but_the_empty_one(tmp_path):
+    save_unconditional(tmp_path)
     model = Diffusers(str(tmp_path)).load()
     assert (model.shape, model.prediction, model.schedule) == ((3, 8, 8), "eps", Linear())
     assert model.encode(["", ""]) == {}
@@ -221,6 +229,20 @@ def test_unconditional_pixel_models_take_no_prompt_but_the_empty_one(tmp_path):
     assert model.decode(x0).shape == (2, 3, 8, 8)
     with pytest.raises(ValueError, match=r"unconditional.*'a cat'"):
         model.encode(["a cat"])
+
+
+def test_an_unconditional_model_is_swept_without_prompts_and_a_prompt_is_refused_before_any_work(tmp_path):
+    save_unconditional(tmp_path / "model")
+    fields = {
+        "models": [f"diffusers(path='{tmp_path / 'model'}')"], "samplers": ["ddim", "ddpm"], "steps": [2],
+        "guidance": ["cfg(1)"], "images": 3, "metrics": ["luminance"], "device": "cpu",
+    }  # fmt: skip
+    runner = Runner(Sweep(**fields), tmp_path / "run")
+    assert runner.run(lambda images, cell: None).made == 6
+    assert load_plan(tmp_path / "run").prompts == [""]
+    with pytest.raises(UsageError, match=r"unconditional.*not 'a cat'; leave prompts out"):
+        Runner(Sweep(**fields, prompts=["a cat"]), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_missing_or_unusable_paths_are_explained(tmp_path):

@@ -47,6 +47,11 @@ class DiffusersModel:
         """Conditions of these prompts, rows in their order; "" is what the pipeline takes for no prompt."""
         return self.replay.encode(prompts)
 
+    @property
+    def prompts(self) -> Sequence[str]:
+        """What a sweep without prompts asks for: nothing, of an unconditional pipeline; else it has to say."""
+        return () if self.replay.conditions else ("",)
+
     def begin(self, noise: Tensor, level: Level) -> Tensor:
         """The first x of a walk from this level, of unit noise."""
         return noise * level.norm if self.source is None else self.source.begin(noise, level, self.strength)

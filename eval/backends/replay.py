@@ -47,7 +47,9 @@ class Replay:
         """Conditions, one row per prompt; "" is what the pipeline itself takes for no prompt."""
         if not self.conditions:
             if any(prompts):
-                raise ValueError(f"{self.name} is unconditional: it takes no prompt but '', not {max(prompts)!r}")
+                raise ValueError(
+                    f"{self.name} is unconditional: it takes no prompt, not {max(prompts)!r}; leave prompts out"
+                )
             return {}
         self._encode(tuple(dict.fromkeys(prompt for prompt in prompts if prompt)))
         rows = [self._encoded[prompt] for prompt in prompts]

@@ -47,7 +47,7 @@ class Growth:
 def growths() -> list[Growth]:
     """Steps, images, cells and pixels."""
     with tempfile.TemporaryDirectory() as folder:
-        plain = {**BASE, "guidance": ["cfg(1)"], "prompts": [""], "images": 4, "batch_size": 4}
+        plain = {**BASE, "guidance": ["cfg(1)"], "images": 4, "batch_size": 4}
         return [
             _growth("steps", {n: {"steps": [n]} for n in (5, 10, 20, 40)}),
             _growth("images", {n: {"images": n} for n in (20, 40, 80, 160)}),
