@@ -44,7 +44,10 @@ Running = Callable[[], int]
 class Launcher(Protocol):
     """Settings of one way to start workers."""
 
-    count: int
+    @property
+    def count(self) -> int:
+        """How many are started."""
+        ...
 
     def start(self, folder: Path, device: str) -> Running:
         """Start ``count`` workers that each ``join`` the run in the folder."""

@@ -21,7 +21,7 @@ from ..runner import Runner
 from ..sweep import Sweep
 from ..workers import Local, run_with
 
-BASE = {
+BASE: dict[str, Any] = {
     "models": ["embedded"], "samplers": ["euler"], "steps": [5], "guidance": ["cfg(3)"], "images": 20, "batch_size": 20,
     "metrics": ["luminance"],
 }  # fmt: skip
@@ -100,5 +100,6 @@ def _untrained(folder: Path, side: int) -> str:
         sample_size=side, block_out_channels=(32, 64), layers_per_block=1,
         down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
     )  # fmt: skip
-    DDPMPipeline(unet, DDPMScheduler()).save_pretrained(folder / str(side))
+    pipe: Any = DDPMPipeline(unet, DDPMScheduler())
+    pipe.save_pretrained(folder / str(side))
     return f"diffusers(path='{folder / str(side)}')"
