@@ -155,6 +155,7 @@ def register_guidance(register: Register) -> None:
     register("icg", guidance.ICG)
     register("tsg", guidance.TSG)
     register("swg", guidance.SWG)
+    register("s_cfg", guidance.SemanticCFG)
     register("freeu", guidance.FreeU)
     register("classifier", guidance.ClassifierGuidance)
     register("clip", guidance.CLIPGuidance)

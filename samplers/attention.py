@@ -86,6 +86,16 @@ def received(keep: Callable[[Tensor], None]) -> Attention:
     return attention
 
 
+def probabilities(keep: Callable[[Tensor], None]) -> Attention:
+    """As usual; its weights (B, queries, keys), averaged over heads, are kept."""
+
+    def attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **rest: Any) -> Tensor:
+        keep(_scores(query, key, attn_mask, rest.get("scale")).softmax(-1).mean(1))
+        return dense(query, key, value, attn_mask=attn_mask, **rest)
+
+    return attention
+
+
 def away_from(other: Tensor, scale: float, tau: float, alpha: float) -> Attention:
     """Led away from what the same queries found in another text, (B, heads, tokens, features)."""
 

@@ -137,9 +137,20 @@ class Judged:
 LayerChange = IdentityAttention | BlurredQueries | SkippedLayers | ShuffledTokens
 AttentionChange = SparseCrossAttention | NormalizedAttention
 NetworkChange = LayerChange | AttentionChange | WatchedAttention
+
+
+@dataclasses.dataclass(frozen=True)
+class AttendedRegions:
+    """Nothing is changed; the answer has two channels more: the word that each part of the image attends to most, by
+    its place in the text, and 1 where that is any but the first; see ``guidance.SemanticCFG``.
+    """
+
+    layers: str = ""
+
+
 SeededChange = NoisyTime | NoisyCondition | IndependentCondition
 """Changes with noise, which belongs to the image and the noise level."""
-OtherChange = ScaledSkips | SeededChange | Windows | Judged
+OtherChange = ScaledSkips | SeededChange | Windows | Judged | AttendedRegions
 Change = NetworkChange | WeakModel | OtherChange
 
 

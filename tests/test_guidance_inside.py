@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from scipy.ndimage import convolve1d
 from word_states import WordStates
 
 from sigmabench.eval.backends.changed import perturbed
@@ -25,9 +26,21 @@ from sigmabench.eval.protocols import SEEDS
 from sigmabench.eval.sweep import Sweep
 from sigmabench.plugins.registry import build
 from sigmabench.samplers import Level
-from sigmabench.samplers.guidance import CADS, CFG, ICG, PAG, SWG, TSG, ClassifierGuidance, CLIPGuidance, FreeU
+from sigmabench.samplers.guidance import (
+    CADS,
+    CFG,
+    ICG,
+    PAG,
+    SWG,
+    TSG,
+    ClassifierGuidance,
+    CLIPGuidance,
+    FreeU,
+    SemanticCFG,
+)
 from sigmabench.samplers.level import PURE_NOISE
 from sigmabench.samplers.perturbation import (
+    AttendedRegions,
     IndependentCondition,
     Judged,
     NoisyCondition,
@@ -230,6 +243,69 @@ def test_a_closed_form_takes_noisy_conditions_too():
     assert not torch.allclose(noisy, model.denoise(x, LEVELS, model.encode(PROMPTS)))
 
 
+# Regions
+
+
+def weights_of(module, queries, keys):
+    """softmax(q k) by numpy, averaged over heads."""
+    q, k = (layer(states).numpy() for layer, states in ((module.to_q, queries), (module.to_k, keys)))
+    q, k = (part.reshape(*part.shape[:2], module.heads, -1).transpose(0, 2, 1, 3) for part in (q, k))
+    scores = q @ k.transpose(0, 1, 3, 2) / q.shape[-1] ** 0.5
+    scores = np.exp(scores - scores.max(-1, keepdims=True))
+    return (scores / scores.sum(-1, keepdims=True)).mean(1)
+
+
+def test_regions_are_those_of_the_words_that_the_network_attends_to(model):
+    """Attention computed anew from what its layers were given."""
+    block = model.network.mid_block.attentions[0].transformer_blocks[0]
+    x, own = x_of(model), model.encode(PROMPTS)
+    with Seen(block.attn1) as first, Seen(block.attn2) as second:
+        plain = model.denoise(x, LEVELS, own)
+    given = [calls[0][0][0] for calls in (first, second)]
+    spread = weights_of(block.attn1, given[0], given[0])
+    words = weights_of(block.attn2, given[1], own["encoder_hidden_states"])
+    powers = [np.linalg.matrix_power(spread, k) for k in (1, 2, 3, 4)]
+    maps = (sum(powers) / 4 @ words).transpose(0, 2, 1).reshape(3, -1, 4, 4)
+    kernel = np.exp(-(np.array([-1, 0, 1]) ** 2) / (2 * 0.5**2))
+    kernel /= kernel.sum()
+    for axis in (2, 3):
+        maps = convolve1d(maps, kernel, axis, mode="mirror")
+    even = maps / maps.mean((2, 3), keepdims=True)
+    text = maps[:, 1:].sum(1)
+    seen = text / text.mean((1, 2), keepdims=True) > even[:, 0]
+    answer = perturbed(model, AttendedRegions()).denoise(x, LEVELS, own)
+    torch.testing.assert_close(answer[:, :-2], plain)
+    for found, expected in ((answer[:, -2], even.argmax(1)), (answer[:, -1], seen)):
+        assert np.array_equal(found.numpy()[:, ::4, ::4], expected)
+        assert np.array_equal(found.numpy(), np.kron(expected, np.ones((4, 4))))
+
+
+def test_semantic_guidance_is_as_strong_in_every_region_as_in_what_is_seen():
+    c, u = torch.randn(2, 2, 3, 6, 6, dtype=torch.float64)
+    c[:, :, :3] = u[:, :, :3] + 0.4 * (c - u)[:, :, :3]
+    regions, seen = torch.zeros(2, 1, 6, 6, dtype=torch.float64), torch.zeros(2, 1, 6, 6, dtype=torch.float64)
+    regions[:, :, :3], regions[1, :, 4:, :2], seen[:, :, 2:] = 4.0, 7.0, 1.0
+    branch = Perturbed("cond", AttendedRegions())
+    known = {branch: torch.cat([c, regions, seen], 1), "uncond": u}
+    guidance = SemanticCFG(6.0, 0.5, 4.0)
+    assert guidance.branches(VP) == (branch, "uncond")
+    rate = np.empty((2, 6, 6))
+    for i in range(2):
+        size = (c - u)[i].norm(dim=0).numpy()
+        seen_mean = size[seen[i, 0].numpy() > 0].mean()
+        for place in np.ndindex(6, 6):
+            own = regions[i, 0].numpy() == regions[i, 0, place[0], place[1]].item()
+            rate[i][place] = np.clip(seen_mean / size[own].mean(), 0.5, min(4.0, 15 / 6))
+    assert rate.max() > 1.5
+    kernel = np.exp(-(np.array([-1, 0, 1]) ** 2) / (2 * 0.5**2))
+    for axis in (1, 2):
+        rate = convolve1d(rate, kernel / kernel.sum(), axis, mode="mirror")
+    expected = u + 6 * torch.from_numpy(rate)[:, None] * (c - u)
+    torch.testing.assert_close(guidance.start()(c, VP, known), expected, rtol=1e-10, atol=1e-10)
+    even = SemanticCFG(6.0, 1.0, 1.0).start()(c, VP, known)
+    torch.testing.assert_close(even, u + 6 * (c - u))
+
+
 # Parts of x
 
 
@@ -253,7 +329,7 @@ def test_one_window_of_all_is_no_guidance(model):
     assert SWG(2.0, CFG(1.0), windows=3).branches(VP)[1].change.evaluations == 9
 
 
-@pytest.mark.parametrize("text", ["swg(windows=3)", "sag", "classifier", "characteristic", "cads", "tsg"])
+@pytest.mark.parametrize("text", ["swg(windows=3)", "sag", "s_cfg", "classifier", "characteristic", "cads", "tsg"])
 def test_what_it_costs_is_known_without_the_network(model, text):
     sweep = Sweep(images=1, prompts=PROMPTS, guidance=[text], steps=[4], samplers=["heun"])
     (planned,) = plan(sweep, "m", model, PROMPTS)

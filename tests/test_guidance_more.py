@@ -46,7 +46,7 @@ from sigmabench.samplers.guidance import (
 )
 from sigmabench.samplers.guidance.space import SPACES, from_space, to_space
 from sigmabench.samplers.level import PURE_NOISE
-from sigmabench.samplers.perturbation import Judged, Perturbed, WatchedAttention
+from sigmabench.samplers.perturbation import AttendedRegions, Judged, Perturbed, WatchedAttention
 from sigmabench.samplers.schedules import Flow
 
 NAMES = tuple(catalogue("guidance"))
@@ -54,6 +54,7 @@ LEVELS = {"VE": Level(1.0, 3.0), "VP": Level(0.6, 0.8), "flow": Level(0.3, 0.7),
 PERTURBED = [
     b for name in NAMES for b in build("guidance", name).branches(LEVELS["VP"]) if isinstance(b, Perturbed)
 ]  # fmt: skip
+REGIONS = [branch for branch in PERTURBED if isinstance(branch.change, AttendedRegions)]
 JUDGED = [branch for branch in PERTURBED if isinstance(branch.change, Judged)]
 WATCHED = [branch for branch in PERTURBED if isinstance(branch.change, WatchedAttention)]
 SHAPES = [(4, 8, 9), (4, 3, 6, 6), (4, 2, 3, 4, 5)]
@@ -87,7 +88,7 @@ REFUSED = {
     "negative_prompt": "needs a negative prompt; give the sweep one",
     "autoguidance": "autoguidance has no weaker model; name one",
     **dict.fromkeys(("pag", "sag", "seg", "slg", "tpg", "nag", "pladis"), "is a formula without layers"),
-    **dict.fromkeys(("tsg", "swg", "freeu", "classifier", "clip"), "is a formula without layers"),
+    **dict.fromkeys(("tsg", "swg", "freeu", "s_cfg", "classifier", "clip"), "is a formula without layers"),
 }
 """What a sweep of the closed-form model says of methods that it cannot have."""
 
@@ -103,6 +104,9 @@ def predictions(shape=(4, 3, 6, 6), level=LEVELS["VP"], dtype=torch.float64):
     parts["cond"] = parts["cond"] + 0.1
     for branch in WATCHED:
         parts[branch] = torch.cat([parts[branch.base], 1 + parts[branch][:, :1]], 1)
+    for branch in REGIONS:
+        labels = torch.randint(0, 3, parts["cond"][:, :1].shape, generator=generator).to(dtype)
+        parts[branch] = torch.cat([parts[branch.base], labels, (labels > 0).to(dtype)], 1)
     for branch in JUDGED:  # a gradient in x: smaller where the scale of x is larger
         parts[branch] = torch.cat([parts[branch.base], parts[branch] / level.norm], 1)
     return parts["cond"] * level.alpha + torch.randn(shape, generator=generator, dtype=dtype) * level.sigma, parts
@@ -135,11 +139,12 @@ def settled(guidance, x, level, parts):
 def equal(parts):
     """All predictions as cond; what is watched is as it was, and judges ask for nothing."""
     judged = {branch: torch.cat([parts["cond"], torch.zeros_like(parts["cond"])], 1) for branch in JUDGED}
-    return judged | {
+    regions = {branch: torch.cat([parts["cond"], parts[branch][:, -2:]], 1) for branch in REGIONS}
+    others = {
         branch: torch.cat([parts["cond"], part[:, -1:]], 1) if branch in WATCHED else parts["cond"]
         for branch, part in parts.items()
-        if branch not in JUDGED
     }
+    return others | judged | regions
 
 
 def close(a, b, tolerance=1e-12):

@@ -130,6 +130,15 @@ def test_every_change_that_an_architecture_can_have_has_an_effect_and_its_price(
         assert cost == COST.get(method, 3) * STEPS
 
 
+@pytest.mark.parametrize(("name", "layers"), [("sd", "mid, down.0"), ("sdxl", "mid"), ("pixart", "0")])
+def test_semantic_guidance_watches_layers_of_any_size(folder, name, layers):
+    x, cost, _ = latents(folder, name, f"s_cfg(2, layers='{layers}')")
+    assert cost == 2 * STEPS
+    assert (x - latents(folder, name, "cfg(2)")[0]).abs().max() > 1e-3
+    neutral, _, _ = latents(folder, name, f"s_cfg(2, lowest=1, highest=1, layers='{layers}')")
+    torch.testing.assert_close(neutral, latents(folder, name, "cfg(2)")[0], atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "guidance", "message"),
     [
@@ -140,6 +149,7 @@ def test_every_change_that_an_architecture_can_have_has_an_effect_and_its_price(
         ("chroma", "tsg", "needs a network with time_embedding or timestep_embedder, not ChromaTransformer2DModel"),
         ("sd3", "freeu", "needs a U-Net with at least two stages up, not SD3Transformer2DModel"),
         ("pixart", "swg", "needs a U-Net, which takes x of any size, not PixArtTransformer2DModel"),
+        ("sd3", "s_cfg", "needs blocks with self-attention and cross-attention, not 0"),
         ("sd", "classifier", "needs images that can be differentiated, as those of the embedded model"),
     ],
 )

@@ -129,7 +129,7 @@ def test_every_guidance_at_its_neutral_scale_is_none_and_costs_nothing(model, na
 
 
 CHANGED = ["pag", "seg(sigma=0.7)", "slg(layers='down.1')", "tpg", "sag", "nag", "pladis", "negative_prompt(sag)"]
-CHANGED += ["cads(noise=1)", "icg", "tsg", "swg", "freeu", "classifier"]
+CHANGED += ["cads(noise=1)", "icg", "tsg", "swg", "freeu", "classifier", "s_cfg"]
 
 
 @pytest.mark.parametrize("text", CHANGED)

@@ -8,11 +8,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...samplers.level import Level
-from ...samplers.perturbation import Judged, NoisyTime, OtherChange, ScaledSkips, Windows
+from ...samplers.perturbation import AttendedRegions, Judged, NoisyTime, OtherChange, ScaledSkips, Windows
 from ..protocols import Condition, Model
 from .judged import judged
 from .noisy_condition import noisy_condition
 from .noisy_time import noisy_time
+from .regions import attended_regions
 from .skips import scaled_skips
 from .windows import windows
 
@@ -48,4 +49,6 @@ def otherwise(model: Any, change: OtherChange) -> Model:
         return Otherwise(model, noisy_time(model, change))
     if isinstance(change, Windows):
         return Otherwise(model, windows(model, change))
+    if isinstance(change, AttendedRegions):
+        return Otherwise(model, attended_regions(model, change))
     return Otherwise(model, noisy_condition(model, change))

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...plugins.registry import build
 from ...samplers.level import Level
 from ...samplers.noise import SeededNoise
-from ...samplers.perturbation import Branch, Judged, Perturbed, WatchedAttention
+from ...samplers.perturbation import AttendedRegions, Branch, Judged, Perturbed, WatchedAttention
 from ...samplers.run import guide, start
 from ..branches import cost
 from ..cells import Cell, levels
@@ -79,5 +79,5 @@ def _answer(branch: Branch, x: Tensor, level: Level) -> Tensor:
     """As many channels as a model answers with."""
     x0 = x * (level.alpha / level.norm**2)
     change = branch.change if isinstance(branch, Perturbed) else None
-    more = {WatchedAttention: x0[:, :1], Judged: x0 * 0.0}.get(type(change))
+    more = {WatchedAttention: x0[:, :1], AttendedRegions: x0[:, :2] * 0.0, Judged: x0 * 0.0}.get(type(change))
     return x0 if more is None else torch.cat([x0, more], 1)

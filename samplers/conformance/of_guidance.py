@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..level import PURE_NOISE, Level, variance_preserving
-from ..perturbation import Branch, Judged, Perturbed, WatchedAttention
+from ..perturbation import AttendedRegions, Branch, Judged, Perturbed, WatchedAttention
 from ..problems import Mixture
 from ..protocols import Combine, Guidance, Predictions
 from .trial import distance, label, require
@@ -158,12 +158,14 @@ def _case(guidance: Guidance, level: Level, problem: Problem = _own) -> tuple[Te
 
 
 def _predictions(x: Tensor, level: Level, branches: Sequence[Branch], problem: Problem) -> dict[Branch, Tensor]:
-    """x0 by branch; where attention is watched with one channel more, where it is judged with a gradient."""
+    """x0 by branch; where attention is watched with one channel or two more, where it is judged with a gradient."""
     found = {branch: problem(branch)(x, level) for branch in branches}
     for branch in branches:
         change = branch.change if isinstance(branch, Perturbed) else None
         if isinstance(change, WatchedAttention):
             found[branch] = torch.cat([found[branch], x[:, :1].abs()], dim=1)
+        elif isinstance(change, AttendedRegions):
+            found[branch] = torch.cat([found[branch], (x[:, :2] > 0).to(x)], dim=1)
         elif isinstance(change, Judged):
             found[branch] = torch.cat([found[branch], found[branch] - _agreed(branch)(x, level)], dim=1)
     return found

@@ -36,6 +36,7 @@ from .perturbed import TPG as TPG
 from .perturbed import Autoguidance as Autoguidance
 from .rescaled_cfg import RescaledCFG as RescaledCFG
 from .sag import SAG as SAG
+from .semantic import SemanticCFG as SemanticCFG
 from .substituted import NAG as NAG
 from .substituted import PLADIS as PLADIS
 from .substituted import FreeU as FreeU
