@@ -72,10 +72,9 @@ def _regions(layers: Sequence[Tensor]) -> Tensor:
     """The word of each place and whether it is seen, (B, 2, rows, columns), on the finest of their grids."""
     finest = max((maps.shape[-2:] for maps in layers), key=lambda size: size[0] * size[1])
     smooth = [blurred(interpolate(maps, finest, mode="bilinear"), 0.5, 1) for maps in layers]
-    words = sum(_even(maps) for maps in smooth)
-    start, text = (sum(_even(maps) for maps in kind) for kind in zip(*map(_start_and_text, smooth), strict=True))
-    assert isinstance(words, Tensor)
-    return torch.cat([words.argmax(1, keepdim=True), text > start], 1).float()  # type: ignore[operator, list-item]
+    even = torch.stack([_even(maps) for maps in smooth]).sum(0)
+    start, text = (torch.stack([_even(kind(maps)) for maps in smooth]).sum(0) for kind in (_start, _text))
+    return torch.cat([even.argmax(1, keepdim=True), text > start], 1).float()
 
 
 def _even(maps: Tensor) -> Tensor:
@@ -83,5 +82,9 @@ def _even(maps: Tensor) -> Tensor:
     return maps / maps.mean((2, 3), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
 
 
-def _start_and_text(maps: Tensor) -> tuple[Tensor, Tensor]:
-    return maps[:, :1], maps[:, 1:].sum(1, keepdim=True)
+def _start(maps: Tensor) -> Tensor:
+    return maps[:, :1]
+
+
+def _text(maps: Tensor) -> Tensor:
+    return maps[:, 1:].sum(1, keepdim=True)
