@@ -46,12 +46,6 @@ def _between(path: Path) -> list[Level]:
     return [variance_preserving(low * (high / low) ** (k / PROBES)) for k in range(PROBES + 1)]
 
 
-def conditions_of(branches: Iterable[Branch]) -> set[str]:
-    """The names of the conditions that these branches need."""
-    pairs = ((b.base, b.against) if isinstance(b, Perturbed) else (b,) for b in branches)
-    return {name for pair in pairs for name in pair if name}
-
-
 def answering(model: Model, branch: Branch) -> Model:
     """Who predicts this branch: the model, or the model with its network changed.
 

@@ -11,8 +11,8 @@ from itertools import product
 from ..plugins.registry import build, entries_in
 from ..reports.results import GIVEN
 from ..samplers.path import Path as LevelPath
-from ..samplers.perturbation import Branch, Perturbed
-from .branches import NAMED, answering, conditions_of, needed
+from ..samplers.perturbation import Branch, Perturbed, conditions_of
+from .branches import NAMED, answering, needed
 from .prompts import prompts_hash
 from .protocols import Drawing, Given, Model, Sample, Starting
 from .sweep import MODEL_SCHEDULE, Sweep

@@ -13,12 +13,12 @@ from ..plugins.registry import build, describe
 from ..samplers.level import Level
 from ..samplers.noise import SeededNoise
 from ..samplers.path import Path
-from ..samplers.perturbation import Branch
+from ..samplers.perturbation import Branch, conditions_of
 from ..samplers.protocols import Denoiser, Guidance
 from ..samplers.run import guide, lockstep, sample
 from ..samplers.spacings import Tabulated
 from ..samplers.spacings.optimise import Reference, gits, optimal_steps, reference, table
-from .branches import NAMED, Texts, answering, condition, conditions_of, needed, texts_of
+from .branches import NAMED, Texts, answering, condition, needed, texts_of
 from .errors import UsageError
 from .prepared import device_of
 from .protocols import Condition, Model

@@ -10,6 +10,7 @@ name stands for all layers that begin with it, and "" for the model's default.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -177,3 +178,9 @@ def renamed(branch: Branch, old: str, new: str) -> Branch:
         return new if branch == old else branch
     base, against = (new if name == old else name for name in (branch.base, branch.against))
     return dataclasses.replace(branch, base=base, against=against)
+
+
+def conditions_of(branches: Iterable[Branch]) -> set[str]:
+    """The names of the conditions that these branches need."""
+    pairs = ((b.base, b.against) if isinstance(b, Perturbed) else (b,) for b in branches)
+    return {name for pair in pairs for name in pair if name}

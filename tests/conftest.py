@@ -1,6 +1,8 @@
 """Strict and repeatable: no network, one thread a process, the same examples every time."""
 
+import os
 import socket
+import sys
 
 import hypothesis
 import pytest
@@ -54,3 +56,21 @@ def saved(tmp_path_factory):
         return str(folders[key])
 
     return save
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory):
+    """A real ComfyUI; see ``live_comfyui``."""
+    from live_comfyui import Live
+
+    folder = tmp_path_factory.mktemp("comfyui")
+    server = Live(os.environ["COMFYUI_DIR"], os.environ.get("COMFYUI_PYTHON", sys.executable), folder)
+    server.make_checkpoints()
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ours(live):
+    """What the server knows of our nodes, by id."""
+    return {name: info for name, info in live.get("/object_info").items() if name.startswith("Sigmabench")}

@@ -1,16 +1,20 @@
-"""Checkpoints of under two megabytes that ComfyUI loads and samples: its own classes, few layers, random weights.
+"""Checkpoints of a few megabytes that ComfyUI loads and samples: its own classes, few layers, random weights.
 
     python tests/live_checkpoints.py COMFYUI_DIR FOLDER
 
 Shapes come from the checkout's classes on the meta device. Weights are overlapping views into small random buffers, so
 that a file stays small whatever the shapes. ``vp.ckpt`` is like Stable Diffusion 1.5 (eps, discrete), ``flow.ckpt``
-like SD3. The networks do not draw anything; they give smooth, bounded predictions that depend on image, time and text.
+like SD3, both with a weaker twin of other weights; ``video.ckpt`` is like Wan, ``video_and_audio.safetensors`` like
+LTX-2, where the checkout knows it. The networks do not draw anything; they give smooth, bounded predictions that depend
+on image, time and text. Video models have no text encoder: they understand that of ``flow.ckpt``, of 4096 features too.
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
 
+import safetensors.torch
 import torch
 
 comfyui, folder = Path(sys.argv[1]), Path(sys.argv[2])
@@ -24,6 +28,7 @@ args.cpu = True
 import comfy.clip_model  # noqa: E402
 import comfy.ldm.modules.diffusionmodules.mmdit as mmdit  # noqa: E402
 import comfy.ldm.modules.diffusionmodules.openaimodel as unet  # noqa: E402
+import comfy.ldm.wan.model as wan  # noqa: E402
 import comfy.ops  # noqa: E402
 import comfy.taesd.taesd as taesd  # noqa: E402
 
@@ -54,6 +59,23 @@ def sd3():
         "first_stage_model.": autoencoder(16),
         "text_encoders.clip_l.transformer.": clip(),
     }
+
+
+def video():
+    return {"model.diffusion_model.": wan.WanModel(dim=128, ffn_dim=256, num_heads=1, num_layers=2, **PARTS)}
+
+
+LTX2 = {
+    "num_layers": 1, "num_attention_heads": 2, "attention_head_dim": 32, "cross_attention_dim": 64,
+    "audio_num_attention_heads": 2, "audio_attention_head_dim": 16, "audio_cross_attention_dim": 32,
+    "caption_channels": 2048, "connector_num_layers": 1, "connector_num_attention_heads": 1,
+    "connector_attention_head_dim": 32,
+}  # fmt: skip
+
+
+def video_and_audio():
+    network = importlib.import_module("comfy.ldm.lightricks.av_model").LTXAVModel(**LTX2, **PARTS)
+    return {"model.diffusion_model.": network}
 
 
 def autoencoder(channels):
@@ -90,5 +112,20 @@ def _view(name, shape, buffers, generator):
     return buffer.as_strided(shape, (1, *strides), offset)
 
 
-for file, parts in {"vp.ckpt": sd15(), "flow.ckpt": sd3()}.items():
-    torch.save({"state_dict": weights(parts)}, folder / file)
+def lora():
+    """Of one attention of ``vp.ckpt``."""
+    generator, name = torch.Generator().manual_seed(5), "lora_unet_middle_block_1_transformer_blocks_0_attn2_to_v"
+    shapes = {"lora_up": (320, 4), "lora_down": (4, 768)}
+    return {f"{name}.{part}.weight": torch.randn(shape, generator=generator) * 0.1 for part, shape in shapes.items()}
+
+
+(folder.parent / "loras").mkdir(exist_ok=True)
+safetensors.torch.save_file(lora(), folder.parent / "loras" / "lora.safetensors")
+for file, parts, seed in (
+    ("vp", sd15(), 0), ("vp_weak", sd15(), 1), ("flow", sd3(), 0), ("flow_weak", sd3(), 1), ("video", video(), 0)
+):  # fmt: skip
+    torch.save({"state_dict": weights(parts, seed)}, folder / f"{file}.ckpt")
+if importlib.util.find_spec("comfy.ldm.lightricks.av_model"):
+    dense = {name: tensor.contiguous().clone() for name, tensor in weights(video_and_audio()).items()}
+    config = {"config": json.dumps({"transformer": LTX2})}
+    safetensors.torch.save_file(dense, folder / "video_and_audio.safetensors", config)

@@ -18,12 +18,22 @@ import uuid
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-CHECKPOINTS = {"vp": "vp.ckpt", "flow": "flow.ckpt"}
+NEEDS_HOST = pytest.mark.skipif(
+    not os.environ.get("COMFYUI_DIR"),
+    reason="COMFYUI_DIR is not set: name a ComfyUI checkout (and COMFYUI_PYTHON) to test the nodes in the real host",
+)
+CHECKPOINTS = {
+    "vp": "vp.ckpt",
+    "flow": "flow.ckpt",
+    "video": "video.ckpt",
+    "video_and_audio": "video_and_audio.safetensors",
+}
 
 
-NEIGHBOUR = """
+NEIGHBOUR = '''
 # What RES4LYF does: names of its own in the middle of the lists, and a reload of the host's sampling module.
 import importlib
 import comfy.k_diffusion.sampling as sampling, comfy.samplers as samplers
@@ -31,8 +41,48 @@ sampling.sample_neighbour = sampling.sample_euler
 for names in (samplers.KSAMPLER_NAMES, samplers.SAMPLER_NAMES):
     names.insert(3, "neighbour")
 importlib.reload(sampling)
-NODE_CLASS_MAPPINGS = {}
-"""
+
+
+class Neighbour:
+    """Every hook that a pack may set on a MODEL, each with an effect."""
+
+    RETURN_TYPES, FUNCTION, CATEGORY = ("MODEL",), "patch", "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",), "hook": (["wrapper", "calc", "pre", "cfg", "post", "attn2"],)}}
+
+    def patch(self, model, hook):
+        model = model.clone()
+        getattr(self, hook)(model)
+        return (model,)
+
+    def wrapper(self, model):
+        model.set_model_unet_function_wrapper(lambda call, p: 0.9 * call(p["input"], p["timestep"], **p["c"]))
+
+    def calc(self, model):
+        def calc(args):
+            every = (args["model"], args["conds"], args["input"], args["sigma"], args["model_options"])
+            return [0.9 * x0 for x0 in samplers.calc_cond_batch(*every)]
+        model.set_model_sampler_calc_cond_batch_function(calc)
+
+    def pre(self, model):
+        model.set_model_sampler_pre_cfg_function(lambda args: [x0.clamp(-1, 1) for x0 in args["conds_out"]])
+
+    def cfg(self, model):
+        def cfg(args):
+            return args["uncond"] + 0.8 * args["cond_scale"] * (args["cond"] - args["uncond"])
+        model.set_model_sampler_cfg_function(cfg)
+
+    def post(self, model):
+        model.set_model_sampler_post_cfg_function(lambda args: args["denoised"] + 0.1 * args["cond_denoised"].sin())
+
+    def attn2(self, model):
+        model.set_model_attn2_replace(lambda q, k, v, extra: q * 0.5, "input", 1)
+
+
+NODE_CLASS_MAPPINGS = {"Neighbour": Neighbour}
+'''
 INSTALLED = "from sigmabench import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, WEB_DIRECTORY"
 
 
@@ -157,17 +207,26 @@ def relative(a, b):
 
 
 class Graph(dict):
-    """A workflow that samples: a checkpoint, prompts, a latent; ``sample`` adds a run and saves its latent."""
+    """A workflow that samples: a checkpoint, prompts, a latent; ``sample`` adds a run and saves its latent.
+
+    A video has 9 frames, and the texts of the flow model.
+    """
 
     def __init__(self, model, batch=1, seed=3, size=64):
+        video = model.startswith("video")
+        file = f"{model}.safetensors" if model == "video_and_audio" else f"{model}.ckpt"
+        texts = "texts" if video else "loader"
+        shape = {"width": size, "height": size, "batch_size": batch}
         super().__init__(
-            loader=node("CheckpointLoaderSimple", ckpt_name=CHECKPOINTS[model]),
-            positive=node("CLIPTextEncode", text="a red fox", clip=["loader", 1]),
-            negative=node("CLIPTextEncode", text="blurry", clip=["loader", 1]),
-            latent=node("EmptyLatentImage", width=size, height=size, batch_size=batch),
+            loader=node("CheckpointLoaderSimple", ckpt_name=file),
+            positive=node("CLIPTextEncode", text="a red fox", clip=[texts, 1]),
+            negative=node("CLIPTextEncode", text="blurry", clip=[texts, 1]),
+            latent=node("EmptyHunyuanLatentVideo", length=9, **shape) if video else node("EmptyLatentImage", **shape),
             noise=node("RandomNoise", noise_seed=seed),
             host_sampler=node("KSamplerSelect", sampler_name="euler"),
         )
+        if video:
+            self["texts"] = node("CheckpointLoaderSimple", ckpt_name="flow.ckpt")
         self.model = ["loader", 0]
 
     def add(self, name, kind, **inputs):
@@ -257,3 +316,35 @@ def queued(live, workflow):
         assert not list(values), part["type"]
         graph[str(part["id"])] = node(part["type"], **inputs)
     return graph
+
+
+def ours_in(graph, live, kind, **given):
+    """One of our nodes, its other widgets at their defaults."""
+    info = live.get(f"/object_info/Sigmabench{kind}")[f"Sigmabench{kind}"]
+    inputs = {name: spec for group in info["input"].values() for name, spec in group.items()}
+    required = {name: default(inputs[name]) for name in info["input"]["required"] if name not in given}
+    return graph.add(kind, f"Sigmabench{kind}", **required, **{k: v for k, v in given.items() if k in inputs})
+
+
+def default(spec):
+    """The value of a widget that nobody touched."""
+    options = spec[1] if len(spec) > 1 else {}
+    return options["default"] if "default" in options else choices(spec)[0]
+
+
+def zero_snr(graph, prediction="v_prediction"):
+    graph.model = graph.add("zsnr", "ModelSamplingDiscrete", model=graph.model, sampling=prediction, zsnr=True)
+    return graph
+
+
+def kind_of_model(kind, **more):
+    graph = Graph(kind if kind in ("flow", "video") else "vp", **more)
+    if kind == "zsnr":
+        return zero_snr(graph)
+    if kind in ("v_prediction", "x0"):
+        graph.model = graph.add("kind", "ModelSamplingDiscrete", model=graph.model, sampling=kind, zsnr=False)
+    return graph
+
+
+def choices(spec):
+    return spec[0] if isinstance(spec[0], list) else spec[1]["options"]

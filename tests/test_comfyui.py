@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sigmabench.plugins.comfyui import guidance, nodes, widgets
+from sigmabench.plugins.comfyui import conditionings, guidance, nodes, widgets
 from sigmabench.plugins.comfyui.driver import SamplerFunction, image_seeds, path_of
 from sigmabench.plugins.comfyui.help_pages import page
 from sigmabench.plugins.comfyui.noise import ImageNoise
 from sigmabench.plugins.comfyui.process import Process, process_of
+from sigmabench.plugins.comfyui.sampling_nodes import MODEL_SCHEDULE
 from sigmabench.plugins.comfyui.schedule import Until, schedule_of, walk
 from sigmabench.plugins.registry import build, catalogue
 from sigmabench.samplers.level import PURE_NOISE, Level
@@ -328,7 +329,7 @@ def hooks(text, cfg=3.0, **more):
     """A patch's hooks, with a host that predicts known numbers, and what it was asked for."""
     patch, asked = guidance.Patch(build("guidance", text), {}, None, None), []
     patch._guider = SimpleNamespace(cfg=cfg, conds={})
-    patch.previous = lambda args: asked.append(list(args["conds"])) or [torch.tensor([2.0]), torch.tensor([1.0])]
+    patch.previous = lambda args: asked.append(list(args["conds"])) or [torch.tensor([[2.0]]), torch.tensor([[1.0]])]
     model = SimpleNamespace(model_sampling=Sampling("vp"))
     shared = {"model": model, "input": torch.tensor([[1.5]]), "model_options": {}, **more}
 
@@ -368,24 +369,23 @@ def test_guidance_without_a_negative_conditioning_says_so():
 
 
 def test_a_scale_reaches_the_method_within():
-    scaled = guidance.with_scale(build("guidance", "interval(guidance=rescaled_cfg(scale=2))"), 6.0)
+    scaled = conditionings.with_scale(build("guidance", "interval(guidance=rescaled_cfg(scale=2))"), 6.0)
     assert scaled.guidance.scale == 6.0
-    assert guidance.inputs(build("guidance", "perp_neg")) == {
+    assert conditionings.inputs(build("guidance", "perp_neg")) == {
         "cond": "positive",
         "negative": "negative",
         "uncond": "empty",
     }
-    assert guidance.inputs(build("guidance", "dual_cfg"))["middle"] == "middle"
+    assert conditionings.inputs(build("guidance", "dual_cfg"))["middle"] == "middle"
 
 
 def test_a_method_whose_branches_are_no_conditionings_gets_no_node():
     other = SimpleNamespace(branches=lambda level: ("cond", "uncond", "perturbed"))
-    assert guidance.inputs(other) is None
-    assert guidance.inputs(build("guidance", "interval(characteristic)")) is None
+    assert conditionings.inputs(other) is None
 
 
 def test_further_conditions_have_inputs_and_others_are_refused_by_name():
-    assert guidance.inputs(build("guidance", "composable"))["other"] == "other"
+    assert conditionings.inputs(build("guidance", "composable"))["other"] == "other"
     with pytest.raises(ValueError, match="Composable needs style, which this node cannot give; it has cond, uncond, o"):
         guidance.Patch(build("guidance", "composable(others=style)"), {"other": None}, None, copy)
 
@@ -402,7 +402,7 @@ def test_every_plugin_is_a_node():
     kinds = {"sampler": "Sampler", "spacing": "Sigmas", "schedule": "Schedule", "guidance": "Guider"}
     for kind, family in kinds.items():
         for name, entry in catalogue(kind).items():
-            if kind != "guidance" or guidance.inputs(entry.cls()) is not None:
+            if kind != "guidance" or conditionings.inputs(entry.cls()) is not None:
                 assert f"Sigmabench{family}_{name}" in classes
     assert set(classes) == set(titles)
 
@@ -416,7 +416,7 @@ def test_widgets_at_their_defaults_are_the_plugins_defaults(name):
     inputs = cls.INPUT_TYPES()
     widgets_of = {k: v for k, v in inputs["required"].items() if isinstance(v[0], list) or "default" in v[1]}
     given = {k: v[1].get("default", v[0][0]) for k, v in widgets_of.items()}
-    given = {k: v for k, v in given.items() if v != nodes.MODEL_SCHEDULE}
+    given = {k: v for k, v in given.items() if v != MODEL_SCHEDULE}
     made = entry.cls(**widgets.settings_of(entry.cls, given))
     assert made == entry.cls()
     for field in dataclasses.fields(entry.cls):

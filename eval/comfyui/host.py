@@ -13,6 +13,10 @@ import folder_paths
 import torch
 from torch import Tensor
 
+from ...plugins.comfyui import changed, host
+from ...samplers.level import Level
+from ...samplers.perturbation import NetworkChange
+
 Interrupted = comfy.model_management.InterruptProcessingException
 
 
@@ -21,21 +25,31 @@ class Cancelled(BaseException):
 
 
 class Evaluation(comfy.samplers.Sampler):
-    """In place of a sampler: one prediction, of x as it is."""
+    """In place of a sampler: one prediction, of x as it is, by the network or by one that is changed."""
+
+    def __init__(self, change: NetworkChange | None, level: Level) -> None:
+        self.change, self.level = change, level
 
     def sample(
         self, model_wrap: Any, sigmas: Tensor, extra_args: Any, callback: Any, noise: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
         sigma = sigmas[:1].expand(len(noise)).to(noise)
-        call = (model_wrap.inner_model, [model_wrap.conds["positive"]], noise, sigma, extra_args["model_options"])
-        (self.x0,) = comfy.samplers.calc_cond_batch(*call)
-        return self.x0
+        model, conds, call = model_wrap.inner_model, model_wrap.conds, (noise, sigma, extra_args["model_options"])
+        if self.change is None:
+            (self.x0,) = comfy.samplers.calc_cond_batch(model, [conds["positive"]], *call)
+        else:
+            levels = [self.level] * len(noise)
+            own = [conds["positive"]]
+            (self.x0,) = changed.predict(host, model, self.change, own, call, levels, conds.get("negative"))
+        return self.x0[:, : noise.shape[1]]
 
 
-def predict(model: Any, x: Tensor, sigma: float, conditioning: Any) -> Tensor:
+def predict(
+    model: Any, x: Tensor, sigma: float, level: Level, conditioning: Any, change: NetworkChange | None, against: Any
+) -> Tensor:
     """x0 by the host's own way: loading, areas, ControlNets and hooks are as in any sampling."""
-    evaluation, guider = Evaluation(), comfy.samplers.CFGGuider(model)
-    guider.inner_set_conds({"positive": conditioning})
+    evaluation, guider = Evaluation(change, level), comfy.samplers.CFGGuider(model)
+    guider.inner_set_conds({"positive": conditioning, **({} if against is None else {"negative": against})})
     try:
         comfy.model_management.throw_exception_if_processing_interrupted()
         guider.sample(x, torch.zeros_like(x), evaluation, torch.tensor([sigma, 0.0]), disable_pbar=True, seed=0)

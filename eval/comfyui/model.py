@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...plugins.comfyui.changed import SERVED, started
 from ...plugins.comfyui.process import process_of
 from ...plugins.comfyui.schedule import schedule_of
 from ...samplers.level import Level
-from ..protocols import Condition
+from ...samplers.perturbation import Change, NetworkChange, NormalizedAttention, WeakModel
+from ..protocols import AGAINST, Condition
 from .identity import identity
 
 CONDITION = "condition"
@@ -40,6 +43,7 @@ class GraphModel:
             schedule_of(sampling),
             _prediction(sampling),
         )
+        self.change: NetworkChange | None = None
         self.shape = _shape(model, latent)
         self.network = model.model.diffusion_model
         parts = (model.patches, model.model_options, sampling, vae.first_stage_model, self.conditionings)
@@ -54,13 +58,30 @@ class GraphModel:
 
     def denoise(self, x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
         """E[x0 | x], one level per row: one call of the host for each level and conditioning."""
-        groups: dict[tuple[Level, int], list[int]] = {}
-        for row, key in enumerate(zip(levels, condition[CONDITION].tolist(), strict=True)):
+        against = condition.get(AGAINST + CONDITION, torch.full((len(x),), NEGATIVE))
+        places = zip(condition[CONDITION].tolist(), against.tolist(), strict=True)
+        groups: dict[tuple[Level, tuple[int, int]], list[int]] = {}
+        for row, key in enumerate(zip(levels, places, strict=True)):
             groups.setdefault(key, []).append(row)
-        x0 = torch.empty_like(x)
-        for (level, place), rows in groups.items():
-            x0[rows] = self._evaluate(x[rows], level, self.conditionings[place])
-        return x0
+        parts: list[Tensor] = [x] * len(x)
+        for (level, (place, other)), rows in groups.items():
+            found = self._evaluate(x[rows], level, self.conditionings[place], self.conditionings[other])
+            for row, x0 in zip(rows, found, strict=True):
+                parts[row] = x0
+        return torch.stack(parts)
+
+    def perturbed(self, change: Change) -> GraphModel:
+        """This model with the change in its network.
+
+        Raises:
+            ValueError: if it cannot be changed so, with the reason.
+        """
+        if not isinstance(change, SERVED) or isinstance(change, WeakModel):
+            raise ValueError(f"{change}: a sweep in a graph has no such predictions; use another guidance")
+        started(self.network, change, torch.empty(1, *self.shape), [])
+        other = copy.copy(self)
+        other.change = change
+        return other
 
     def decode(self, x: Tensor) -> Tensor:
         """Clean latents to uint8 (B, 3, H, W); of a video its first frame."""
@@ -68,12 +89,15 @@ class GraphModel:
         images = images[:, 0] if images.ndim == 5 else images
         return images[..., :3].movedim(-1, 1).clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
 
-    def _evaluate(self, x: Tensor, level: Level, conditioning: Any) -> Tensor:
+    def _evaluate(self, x: Tensor, level: Level, conditioning: Any, against: Any) -> Tensor:
         from .host import predict
 
         scaled = x * self.process.gain(level)
-        x0 = predict(self.patcher, scaled, self.process.sigma(level), conditioning).to(x)
-        return self.process.exact(x0, scaled, level)
+        other = against if isinstance(self.change, NormalizedAttention) else None
+        sigma = self.process.sigma(level)
+        found = predict(self.patcher, scaled, sigma, level, conditioning, self.change, other).to(x)
+        x0, more = found[:, : x.shape[1]], found[:, x.shape[1] :]
+        return torch.cat([self.process.exact(x0, scaled, level), more], 1)
 
 
 def _shape(model: Any, latent: Tensor) -> tuple[int, ...]:

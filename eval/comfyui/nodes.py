@@ -156,7 +156,7 @@ def sweep_of(given: Mapping[str, Any], backend: str, prompts: list[str]) -> Swee
 
 def outputs(plan: Plan, folder: Path, model: Any) -> tuple[Any, ...]:
     """What the sweep node returns: pictures, words, and the best setting ready for use."""
-    from ...plugins.comfyui.guiders import scale_of
+    from ...plugins.comfyui.conditionings import scale_of
     from ...plugins.comfyui.samplers import ksampler
     from ...plugins.comfyui.schedule import sigmas_of
     from ...plugins.registry import build

@@ -11,10 +11,14 @@ from torch import Tensor
 from ...samplers.level import Level
 from ...samplers.noise import SeededNoise
 from ...samplers.path import Path, ends
-from ...samplers.protocols import Run, Sampler
+from ...samplers.protocols import Sampler
 from ...samplers.run import lockstep, start
 from .process import Process, process_of
 
+ROWS = "sigmabench_rows"
+"""Among the model options: whether each image of the batch is a run by itself, at levels of its own."""
+NEEDS = "sigmabench_needs"
+"""Among the model options: what the sampler needs beside x0, whether or not the guidance does."""
 SUPPLIED = {"uncond": "uncond_denoised", "cond": "cond_denoised"}
 """What a sampler may need beside x0, and what ComfyUI calls it."""
 
@@ -35,28 +39,30 @@ class SamplerFunction:
         """x at the last of the sigmas, from x at the first."""
         if not len(x):
             return x
-        extra_args = extra_args or {}
+        extra_args = dict(extra_args or {})
         process = process_of(model.inner_model.inner_model.model_sampling)
         upwards, seeds = getattr(self.sampler, "upwards", False), image_seeds(extra_args.get("seed"), len(x))
         path = path_of(process, sigmas.tolist(), upwards)
         first, last = ends(self.sampler, path)
         each = 1 if self.sampler.evaluations is None else len(x)  # steps that follow from the image: a run for each
+        if self.sampler.evaluations is None:
+            extra_args["model_options"] = {**extra_args.get("model_options", {}), ROWS: True}
         steps = Steps(path, process, upwards, callback or (lambda report: None))
         host = Host(model, process, extra_args, self.sampler.needs, steps, self._poll)
         begin = (x / process.gain(first)).split(each)
         noises = (SeededNoise(seeds[i : i + each], x.shape[1:], x.device) for i in range(0, len(x), each))
         runs = [start(self.sampler, part, path, noise) for part, noise in zip(begin, noises, strict=True)]
-        results = lockstep([_numbered(i, run) for i, run in enumerate(runs)], host)
+        results = lockstep([numbered(i, run) for i, run in enumerate(runs)], host)
         steps.finish()
         return torch.cat(results) * process.gain(last)
 
 
-def _numbered(i: int, run: Run) -> Generator[tuple[int, Tensor, Level], Any, Tensor]:
+def numbered(i: int, run: Generator[Any, Any, Tensor]) -> Generator[Any, Any, Tensor]:
     """The run, its requests with its number."""
     reply = None
     while True:
         try:
-            request = run.send(reply)  # type: ignore[arg-type]
+            request = run.send(reply)
         except StopIteration as stop:
             return stop.value
         reply = yield i, *request
@@ -113,7 +119,8 @@ class Host:
             return args["denoised"]
 
         others = list(options.get("sampler_post_cfg_function", []))
-        return {**options, "sampler_post_cfg_function": [*others, note], "disable_cfg1_optimization": True}
+        more = {NEEDS: self.needs, "disable_cfg1_optimization": True}
+        return {**options, "sampler_post_cfg_function": [*others, note], **more}
 
 
 class Steps:

@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...samplers.protocols import Guidance
-from .guidance import INPUTS, THREE, guidance_on, inner, patched, with_scale
+from .conditionings import INPUTS, THREE, scale_of, with_scale
+from .guidance import extra_on, guidance_on, patched
+
+OWN = ("uuid", "model_conds")
+"""What ComfyUI writes anew into each guider's copy of a conditioning."""
 
 
 def guider(model: Any, guidance: Guidance, conditionings: Mapping[str, Any]) -> Any:
@@ -18,16 +22,32 @@ def guider(model: Any, guidance: Guidance, conditionings: Mapping[str, Any]) -> 
     made = host.CFGGuider(patched(model, guidance, extra))
     by_name = {names[branch]: given for branch, given in conditionings.items()}
     made.set_conds(by_name["positive"], by_name["negative"])
+    made.inner_set_conds({f"sigmabench_{branch}": given for branch, given in extra.items()})
     made.set_cfg(scale_of(guidance))
     return made
 
 
-def wrap(around: Any, method: Callable[[Guidance], Guidance]) -> Any:
-    """A GUIDER with another method around the one that a guider has, its conditionings and its scale."""
+def wrap(
+    around: Any, field: str, others: Mapping[str, Any], method: Callable[..., Guidance], settings: Mapping[str, Any]
+) -> Any:
+    """A GUIDER with another method around the one that a guider has, its model, conditionings and scale.
+
+    Args:
+        others: further guiders by field, of which the method counts; their conditionings must be the same.
+
+    Raises:
+        ValueError: for a guider that cannot be, naming the field.
+    """
     from . import host
 
-    made = host.CFGGuider(patched(around.model_patcher, method(guidance_in("guidance", around))))
-    made.original_conds = dict(around.original_conds)
+    nested = {name: guidance_in(name, given) for name, given in {field: around, **others}.items()}
+    extra: dict[str, Any] = {}
+    for name, given in others.items():
+        _check_same(name, given, field, around)
+        extra |= extra_on(given.model_patcher)
+    made = host.CFGGuider(patched(around.model_patcher, method(**settings, **nested), extra))
+    made.original_conds = {**{k: v for other in others.values() for k, v in other.original_conds.items()},
+                           **around.original_conds}  # fmt: skip
     made.set_cfg(around.cfg)
     return made
 
@@ -48,9 +68,17 @@ def guidance_in(field: str, given: Any) -> Guidance:
     return with_scale(guidance_on(given.model_patcher), float(given.cfg))
 
 
-def scale_of(guidance: Any) -> float:
-    """The scale of a method, or of the one within it; 1 where there is none."""
-    if hasattr(guidance, "scale"):
-        return guidance.scale
-    name = inner(guidance)
-    return scale_of(getattr(guidance, name)) if name else 1.0
+def _check_same(name: str, other: Any, field: str, around: Any) -> None:
+    """
+    Raises:
+        ValueError: for a guider of another model or of other conditionings, which would be left aside in silence.
+    """
+    if not around.model_patcher.is_clone(other.model_patcher):
+        raise ValueError(f"{name}: its model is not that of {field}; connect the same one to both guiders")
+    shared = around.original_conds.keys() & other.original_conds.keys()
+    if any(_content(around.original_conds[key]) != _content(other.original_conds[key]) for key in shared):
+        raise ValueError(f"{name}: its conditionings are not those of {field}; connect the same ones to both guiders")
+
+
+def _content(conditioning: Any) -> list[dict[str, int]]:
+    return [{key: id(value) for key, value in part.items() if key not in OWN} for part in conditioning]

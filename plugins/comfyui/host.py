@@ -12,6 +12,7 @@ from comfy.patcher_extension import WrappersMP
 
 KSAMPLER, CFGGuider = comfy.samplers.KSAMPLER, comfy.samplers.CFGGuider
 calc_cond_batch, convert_cond = comfy.samplers.calc_cond_batch, comfy.sampler_helpers.convert_cond
+get_area_and_mult = comfy.samplers.get_area_and_mult
 poll = comfy.model_management.throw_exception_if_processing_interrupted
 OUTER_SAMPLE = WrappersMP.OUTER_SAMPLE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...samplers.noise import SeededNoise
-from .nodes import CATEGORY
+from .node_class import CATEGORY
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,7 +14,7 @@ from ..registry import build, catalogue, describe
 NONE = "none"
 LARGEST = 1e9
 """The end of a range that has none: ComfyUI needs a number."""
-SOCKETS = {"sampler": "SAMPLER", "guidance": "GUIDER"}
+SOCKETS = {"sampler": "SAMPLER", "guidance": "GUIDER", "backend": "MODEL"}
 """Kinds of plugins that are connected; of others, one is chosen by name with its default settings."""
 
 Spec = tuple[Any, dict[str, Any]]
@@ -25,7 +25,7 @@ def spec(field: dataclasses.Field[Any]) -> Spec:
     tooltip = {"tooltip": field.metadata.get("help", "")}
     kind, choices, default = field.metadata.get("kind"), field.metadata.get("choices"), field.default
     if kind in SOCKETS:
-        return SOCKETS[kind], tooltip
+        return SOCKETS[kind], {"tooltip": tooltip["tooltip"].partition(", such as")[0]}
     if kind:
         names = list(catalogue(kind))
         chosen = NONE if default is None else describe(kind, default)

@@ -7,7 +7,7 @@ from typing import Any
 from ...samplers.guidance import RescaledCFG
 from ...samplers.spacings import Trailing
 from .guiders import guider
-from .nodes import CATEGORY, CONDITIONINGS, MODEL, STEPS
+from .node_class import CATEGORY, CONDITIONINGS, MODEL, STEPS
 from .process import process_of
 from .schedule import schedule_of, walk
 

@@ -1,0 +1,65 @@
+"""GUIDER nodes of guidance methods, and MODEL nodes that put one in the place of CFG."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..registry import Entry
+from . import widgets
+from .conditionings import inner, inputs
+from .node_class import MODEL, conditioning, node_class, sockets
+
+OWN = ("positive", "negative")
+"""Conditionings that every guider has."""
+
+
+def guider_node(entry: Entry) -> type:
+    """A node that gives a GUIDER: of a model and conditionings, or around another guider."""
+    default = entry.cls()
+    wrapped, conditionings = inner(default), inputs(default) or {}
+
+    def around(self: Any, **given: Any) -> tuple[Any]:
+        from .guiders import wrap
+
+        guider = given.pop(str(wrapped))
+        others = {name: given.pop(name) for name in sockets(entry, "guidance") if given.get(name) is not None}
+        return (wrap(guider, str(wrapped), others, entry.cls, widgets.settings_of(entry.cls, given)),)
+
+    def plain(self: Any, model: Any, **given: Any) -> tuple[Any]:
+        from .guiders import guider
+
+        conds = {branch: given.pop(name) for branch, name in conditionings.items()}
+        return (guider(model, entry.cls(**widgets.settings_of(entry.cls, given)), conds),)
+
+    needs = set(sockets(entry, "backend"))
+    if wrapped:
+        return node_class(
+            entry, "Guider", "guidance/guiders", {}, {"guider": "GUIDER"}, around, needs={wrapped, *needs}
+        )
+    first = {"model": MODEL, **{name: conditioning(name) for name in conditionings.values()}}
+    return node_class(entry, "Guider", "guidance/guiders", first, {"guider": "GUIDER"}, plain, needs=needs)
+
+
+def patch_node(entry: Entry) -> type:
+    """A node that puts a method on a MODEL, whose scale of CFG is then the cfg of the KSampler or guider.
+
+    A method around another one goes around what the MODEL carries.
+    """
+    default = entry.cls()
+    wrapped = inner(default)
+    extra = {branch: name for branch, name in (inputs(default) or {}).items() if name not in OWN}
+
+    def execute(self: Any, model: Any, **given: Any) -> tuple[Any]:
+        from .guidance import guidance_on, patched
+
+        conds = {branch: given.pop(name) for branch, name in extra.items()}
+        settings = widgets.settings_of(entry.cls, given)
+        if wrapped:
+            settings[wrapped] = guidance_on(model)
+        return (patched(model, entry.cls(**settings), conds),)
+
+    first = {"model": MODEL, **{name: conditioning(name) for name in extra.values()}}
+    without, needs = set(sockets(entry, "guidance")) or {"scale"}, set(sockets(entry, "backend"))
+    return node_class(
+        entry, "Model", "guidance/model patches", first, {"model": "MODEL"}, execute, without=without, needs=needs
+    )
