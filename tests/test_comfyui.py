@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sigmabench.plugins.comfyui import conditionings, guidance, nodes, widgets
+from sigmabench.plugins.comfyui import conditionings, dropdowns, guidance, nodes, widgets
 from sigmabench.plugins.comfyui.driver import SamplerFunction, image_seeds, path_of
 from sigmabench.plugins.comfyui.help_pages import page
 from sigmabench.plugins.comfyui.noise import ImageNoise
@@ -311,6 +311,17 @@ def test_sigmas_go_from_the_models_noisiest_level_to_zero(kind, first):
     part = walk(build("spacing", "trailing"), schedule_of(sampling), process_of(sampling), 5, 0.5)
     longer = walk(build("spacing", "trailing"), schedule_of(sampling), process_of(sampling), 10, 1.0)
     assert torch.equal(part, longer[-6:])
+
+
+@pytest.mark.parametrize("kind", ["zsnr", "flow"])
+def test_a_list_knows_no_settings_yet_spacings_of_sigma_start_at_pure_noise(kind):
+    sampling, usual = Sampling(kind), build("spacing", "karras(sigma_max=80)")
+    sigmas = dropdowns.Scheduler("karras")(sampling, 6)
+    assert torch.equal(sigmas, walk(usual, schedule_of(sampling), process_of(sampling), 6, 1.0))
+    assert process_of(sampling).level(float(sigmas[0])) == PURE_NOISE
+    assert process_of(sampling).level(float(sigmas[1])).ve_sigma == pytest.approx(80, rel=1e-4)
+    with pytest.raises(ValueError, match=r"scheduler sigmabench_leading: .*; use trailing or linspace"):
+        dropdowns.Scheduler("leading")(sampling, 6)
 
 
 @pytest.mark.parametrize("name", list(catalogue("schedule")))

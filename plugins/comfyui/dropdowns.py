@@ -6,12 +6,14 @@ stays as it is.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from ..registry import build, catalogue
 from .schedule import schedule_of, walk
 
 PREFIX = "sigmabench_"
+FIRST_FINITE = 80.0
 
 
 def append() -> None:
@@ -36,7 +38,11 @@ def append() -> None:
 
 
 class Scheduler:
-    """A spacing as ComfyUI's scheduler function."""
+    """A spacing as ComfyUI's scheduler function.
+
+    A list has no place for settings: on a model that starts at pure noise, where spacings of sigma must be told the
+    first finite one, it is 80, as in EDM.
+    """
 
     def __init__(self, name: str) -> None:
         self.__name__, self.spacing = name, build("spacing", name)
@@ -44,7 +50,13 @@ class Scheduler:
     def __call__(self, model_sampling: Any, steps: int) -> Any:
         from .process import process_of
 
-        return walk(self.spacing, schedule_of(model_sampling), process_of(model_sampling), steps, 1.0)
+        schedule, spacing = schedule_of(model_sampling), self.spacing
+        if not schedule.level(1.0).alpha and getattr(spacing, "sigma_max", 0) is None:
+            spacing = dataclasses.replace(spacing, sigma_max=FIRST_FINITE)
+        try:
+            return walk(spacing, schedule, process_of(model_sampling), steps, 1.0)
+        except ValueError as error:
+            raise ValueError(f"scheduler {PREFIX}{self.__name__}: {error}") from None
 
 
 def _append(name: str, *lists: list[str]) -> None:
