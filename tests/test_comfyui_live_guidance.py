@@ -18,9 +18,14 @@ REFUSED = {
 """What a flow model of the SD3 kind cannot serve, with what is said."""
 
 
+UNLIKE_CFG = {"fresca": {"low": 0.5}, "mimic": {"measure": "std"}}
+"""Settings by which a method differs from CFG on our models."""
+
+
 def guided(graph, live, kind, **settings):
     """The same method as a guider and as a patch on the model with the scale as the host's cfg."""
     conds = {"positive": ["positive", 0], "negative": ["negative", 0], "empty": ["empty", 0], "middle": ["middle", 0]}
+    conds["other"] = conds["middle"]
     graph.add("empty", "CLIPTextEncode", text="", clip=["loader", 1])
     graph.add("middle", "CLIPTextEncode", text="a fox", clip=["loader", 1])
     scale = settings["scale"]
@@ -51,7 +56,7 @@ def test_every_guidance_is_the_same_as_guider_and_as_patch_and_not_plain_cfg(liv
     names = [name for name in names_of(ours, "Guider") if kind != "flow" or name not in REFUSED]
     for name in names:
         part = kind_of_model(kind, size=32)
-        guider, patch = guided(part, live, name, scale=6.0, **({"low": 0.5} if name == "fresca" else {}))
+        guider, patch = guided(part, live, name, scale=6.0, **UNLIKE_CFG.get(name, {}))
         graph.update({f"{name}_{key}": value for key, value in renamed(part, name).items()})
         graph.sample(f"{name}_as_guider", sigmas=sigmas, guider=[f"{name}_{guider[0]}", 0])
         graph.sample(f"{name}_as_patch", sigmas=sigmas, guider=[f"{name}_{patch[0]}", 0])

@@ -47,6 +47,7 @@ def test_every_guidance_of_a_video_runs_or_says_why_not(live, ours):
         "negative": ["negative", 0],
         "empty": ["negative", 0],
         "middle": ["positive", 0],
+        "other": ["positive", 0],
     }
     graph.sample("plain", guider=graph.cfg(3.0))
     for name in names:

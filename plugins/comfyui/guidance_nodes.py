@@ -6,7 +6,7 @@ from typing import Any
 
 from ..registry import Entry
 from . import widgets
-from .conditionings import inner, inputs
+from .conditionings import inner, inputs, scale_of, with_scale
 from .node_class import MODEL, conditioning, node_class, sockets
 
 OWN = ("positive", "negative")
@@ -43,23 +43,31 @@ def guider_node(entry: Entry) -> type:
 def patch_node(entry: Entry) -> type:
     """A node that puts a method on a MODEL, whose scale of CFG is then the cfg of the KSampler or guider.
 
-    A method around another one goes around what the MODEL carries.
+    A method around another one goes around what the MODEL carries; of a further one there is the scale.
     """
     default = entry.cls()
     wrapped = inner(default)
+    others = [name for name in sockets(entry, "guidance") if name != wrapped and getattr(default, name) is not None]
     extra = {branch: name for branch, name in (inputs(default) or {}).items() if name not in OWN}
 
     def execute(self: Any, model: Any, **given: Any) -> tuple[Any]:
         from .guidance import guidance_on, patched
 
         conds = {branch: given.pop(name) for branch, name in extra.items()}
-        settings = widgets.settings_of(entry.cls, given)
+        nested = {name: with_scale(getattr(default, name), given.pop(f"{name}_scale")) for name in others}
+        settings = {**widgets.settings_of(entry.cls, given), **nested}
         if wrapped:
             settings[wrapped] = guidance_on(model)
         return (patched(model, entry.cls(**settings), conds),)
 
     first = {"model": MODEL, **{name: conditioning(name) for name in extra.values()}}
+    first |= {f"{name}_scale": _scale(name, scale_of(getattr(default, name))) for name in others}
     without, needs = set(sockets(entry, "guidance")) or {"scale"}, set(sockets(entry, "backend"))
     return node_class(
         entry, "Model", "guidance/model patches", first, {"model": "MODEL"}, execute, without=without, needs=needs
     )
+
+
+def _scale(name: str, default: float) -> widgets.Spec:
+    options = {"default": default, "min": 0.0, "max": 1000.0, "step": 0.01, "round": False}
+    return "FLOAT", {**options, "tooltip": f"the cfg of {name}; 1 is no guidance"}
