@@ -451,6 +451,8 @@ def test_values_that_stand_for_nothing_and_lists_of_numbers():
     }  # fmt: skip
     betas = catalogue("schedule")["trained_betas"].cls
     assert widgets.settings_of(betas, {"values": "0.1, 0.2"}) == {"values": (0.1, 0.2)}
+    rows = catalogue("sampler")["analytic_dpm"].cls
+    assert widgets.settings_of(rows, {"statistics": "(0, 1, 2, 3), (4, 5, 6, 7)"})["statistics"][1] == (4, 5, 6, 7)
     with pytest.raises(ValueError, match="values = 'a, b': write numbers"):
         widgets.settings_of(betas, {"values": "a, b"})
 

@@ -35,8 +35,8 @@ SERVED = (
 
 
 def predict(
-    host: Any, model: Any, change: NetworkChange | WeakModel, conds: Sequence[Any], call: tuple[Tensor, Tensor, dict[str, Any]],
-    levels: Sequence[Level], against: Any = None,
+    host: Any, model: Any, change: NetworkChange | WeakModel, conds: Sequence[Any],
+    call: tuple[Tensor, Tensor, dict[str, Any]], levels: Sequence[Level], against: Any = None,
 ) -> list[Tensor]:  # fmt: skip
     """x0 under each of the conditionings; of a watched attention with a channel more.
 

@@ -90,8 +90,10 @@ def _step(default: float) -> float:
     return 10.0 ** min(-2, int(exponent))
 
 
-def _numbers(name: str, text: str) -> tuple[float, ...]:
+def _numbers(name: str, text: str) -> tuple[Any, ...]:
+    """Numbers, or rows of numbers in brackets."""
     try:
-        return tuple(float(number) for number in ast.literal_eval(f"({text},)"))
+        found = ast.literal_eval(f"({text},)")
+        return tuple(tuple(map(float, part)) if isinstance(part, tuple) else float(part) for part in found)
     except (SyntaxError, ValueError, TypeError):
         raise ValueError(f"{name} = {text!r}: write numbers with commas between, such as 0.03, 1, 14.6") from None
