@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 def publish(plan: Plan, folder: Path, out: Path | None = None) -> Path:
     """Write the tables, samples.png and report.html of a run into its folder, or another one; returns the page."""
-    store = Store(folder)
-    return _write(out or folder, evaluate(plan, store), previews(plan, store), plan, _about(plan, folder))
+    store, out = Store(folder), out or folder
+    shown = previews(plan, store)
+    pictures = {cell: _address(folder, cell, out) for cell in shown}
+    return _write(out, evaluate(plan, store), shown, plan, _about(plan, folder), pictures)
 
 
 def publish_joined(folders: Sequence[Path], out: Path) -> Path:
@@ -36,18 +39,28 @@ def publish_joined(folders: Sequence[Path], out: Path) -> Path:
     names = run_names(folders)
     frames = join({name: read(folder) for name, folder in zip(names, folders, strict=True)})
     plans = [load_plan(folder) for folder in folders]
-    shown = {
-        f"{name}:{cell}": images
+    alike = [
+        (name, folder, previews(plan, Store(folder)))
         for name, folder, plan in zip(names, folders, plans, strict=True)
         if (plan.prompts, plan.sweep.seed) == (plans[0].prompts, plans[0].sweep.seed)
-        for cell, images in previews(plan, Store(folder)).items()
-    }
+    ]
+    shown = {f"{name}:{cell}": images for name, _, found in alike for cell, images in found.items()}
+    pictures = {f"{name}:{cell}": _address(folder, cell, out) for name, folder, found in alike for cell in found}
     command = shlex.join(["sigmabench", "report", *map(str, folders), "--out", str(out)])
     about = {"title": " and ".join(names), "command": command, "runs": ", ".join(map(str, folders)), **versions()}
-    return _write(out, frames, shown, plans[0], about)
+    return _write(out, frames, shown, plans[0], about, pictures)
 
 
-def _write(out: Path, frames: Frames, shown: Mapping[str, np.ndarray], plan: Plan, about: Mapping[str, str]) -> Path:
+def _address(folder: Path, cell: str, out: Path) -> str:
+    """Where a page in ``out`` finds a cell's images in full size; empty where they were not saved."""
+    images = folder / "cells" / cell / "images"
+    return Path(os.path.relpath(images, out)).as_posix() if images.is_dir() else ""
+
+
+def _write(
+    out: Path, frames: Frames, shown: Mapping[str, np.ndarray], plan: Plan, about: Mapping[str, str],
+    pictures: Mapping[str, str],
+) -> Path:  # fmt: skip
     from ..reports.atomic import replace
     from ..reports.comparisons import Judge
     from ..reports.contact_sheet import write_contact_sheet
@@ -61,7 +74,7 @@ def _write(out: Path, frames: Frames, shown: Mapping[str, np.ndarray], plan: Pla
     write_contact_sheet(out, results, shown)
     count = max((len(images) for images in shown.values()), default=0)
     prompts = [plan.prompts[i % len(plan.prompts)] for i in range(count)]
-    return write_report(out, results, shown, prompts, about, Judge(comparisons))
+    return write_report(out, results, shown, prompts, about, Judge(comparisons), pictures)
 
 
 def _about(plan: Plan, folder: Path) -> dict[str, str]:

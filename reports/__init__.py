@@ -21,24 +21,20 @@ if TYPE_CHECKING:
     from .export import read_results as read_results
     from .export import write_comparisons as write_comparisons
     from .export import write_results as write_results
-    from .heat_figure import heat_map as heat_map
     from .page import render as render
     from .page import write_report as write_report
-    from .quality_figure import quality_by_nfe as quality_by_nfe
     from .table import markdown as markdown
     from .table import wide as wide
-    from .tradeoff_figure import tradeoff as tradeoff
 
 _HOMES = {
-    "Judge": "comparisons", "answers": "answer", "heat_map": "heat_figure", "markdown": "table",
-    "quality_by_nfe": "quality_figure", "read_comparisons": "export", "read_results": "export", "render": "page",
-    "tradeoff": "tradeoff_figure", "wide": "table", "write_comparisons": "export", "write_report": "page",
-    "write_results": "export",
+    "Judge": "comparisons", "answers": "answer", "markdown": "table", "read_comparisons": "export",
+    "read_results": "export", "render": "page", "wide": "table", "write_comparisons": "export",
+    "write_report": "page", "write_results": "export",
 }  # fmt: skip
 
 __all__ = [
-    "Judge", "answers", "heat_map", "markdown", "quality_by_nfe", "read_comparisons", "read_results", "render",
-    "tradeoff", "wide", "write_comparisons", "write_report", "write_results",
+    "Judge", "answers", "markdown", "read_comparisons", "read_results", "render", "wide",
+    "write_comparisons", "write_report", "write_results",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from .comparisons import Judge
 from .lines import guidances, setting, steps_text
 from .metric_words import adherence, quality, short_name
 from .numbers import count, probability, short, with_interval
-from .results import GIVEN, direction, measured, metrics
+from .results import GIVEN, RUN, direction, measured, metrics
 
 BUDGETS = 6
 FRONT = 8  # settings that fit in a sentence
@@ -121,7 +121,8 @@ class Words(NamedTuple):
             )
             notes = [] if same else [f"The cheapest is {self._full(pick)}."]
         elif same:
-            lead = f"{self._at(best)} has the {extreme} {self.name}: {self._value(best)}."
+            value = with_interval(best["value"], best["low"], best["high"])
+            lead = f"{self._at(best)} has the {extreme} {self.name}, {value}."
             notes = [f"The data cannot tell it from {self._some(found.ties)}."]
         else:
             lead = f"{self._at(pick)} is as good as this sweep can measure: {self._value(pick)}."
@@ -228,7 +229,8 @@ def _along_scale(results: pd.DataFrame, pick: pd.Series, metric: str, name: str,
     if other is None or other == metric:
         return []
     same = pd.Series(True, index=results.index)
-    for column in ("sampler", "spacing", "schedule", "steps", "method", *GROUP):
+    run = [RUN] if RUN in results else []
+    for column in ("sampler", "spacing", "schedule", "steps", "method", *GROUP, *run):
         same &= results[column] == pick[column]
     rows = with_intervals(results[same & (results["status"] == "ok") & results["scale"].notna()])
     both = set(rows.loc[rows["metric"] == metric, "cell"]) & set(rows.loc[rows["metric"] == other, "cell"])

@@ -30,7 +30,7 @@ def render(found: Mapping[str, Any]) -> str:
 
     templates = Path(__file__).with_name("templates")
     report, style, script = (
-        Markup((templates / name).read_text(encoding="utf-8")) for name in ("report.css", "explore.css", "explore.js")
+        Markup((templates / name).read_text(encoding="utf-8")) for name in ("page.css", "explore.css", "explore.js")
     )
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(templates), autoescape=True, trim_blocks=True)
     start = _start(found)

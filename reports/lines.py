@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .results import GIVEN
+from .results import GIVEN, RUN
 
 
 class Line(NamedTuple):
@@ -19,26 +19,29 @@ class Line(NamedTuple):
     sampler: str
     spacing: str
     schedule: str
-
-
-LINE = list(Line._fields)
+    run: str = ""
 
 
 def line_of(row: pd.Series) -> Line:
     """The line a cell belongs to."""
-    return Line(*(row[column] for column in LINE))
+    return Line(row["sampler"], row["spacing"], row["schedule"], row.get(RUN, ""))
 
 
 def on(rows: pd.DataFrame, line: Line) -> pd.DataFrame:
     """The rows of this line."""
-    return rows[(rows[LINE] == list(line)).all(axis=1)]
+    columns = [column for column in Line._fields if column in rows]
+    return rows[(rows[columns] == [getattr(line, column) for column in columns]).all(axis=1)]
 
 
 def lines(results: pd.DataFrame) -> dict[Line, str]:
     """Every line of the frame with its label, sorted: the sampler, then what else is needed to tell lines apart."""
-    found = sorted({Line(*row) for row in results[LINE].itertuples(index=False)})
-    parts = [len({line[i] for line in found}) > 1 for i in range(3)]
-    return {line: " · ".join(text for i, text in enumerate(line) if i == 0 or (parts[i] and text)) for line in found}
+    columns = [column for column in Line._fields if column in results]
+    found = sorted({Line(*row) for row in results[columns].itertuples(index=False)})
+    parts = [len({line[i] for line in found}) > 1 for i in range(len(columns))]
+    return {
+        line: " · ".join(text for i, text in enumerate(line[: len(columns)]) if i == 0 or (parts[i] and text))
+        for line in found
+    }
 
 
 def setting(row: pd.Series, *, among: pd.DataFrame | None = None, skip: tuple[str, ...] = ()) -> str:
@@ -53,6 +56,8 @@ def setting(row: pd.Series, *, among: pd.DataFrame | None = None, skip: tuple[st
         parts.append(steps_text(row["steps"]))
     if said("guidance") and row["guidance"]:
         parts.append(guidance_text(row))
+    if row.get(RUN):
+        parts.append(f"run {row[RUN]}")
     return ", ".join(part for part in parts if part)
 
 

@@ -31,7 +31,7 @@ p_front_* that no cell of at most this cost is better.
 """
 
 RUN = "run"
-"""A column that may follow, of text: the run a cell is from, where a frame holds several. See ``runs``."""
+"""A column that may follow, of text: the run a cell is from, where a frame holds several."""
 
 GIVEN = "given"
 """In the place of a sampler: images that were there already, of which neither steps nor guidance nor cost are known."""

@@ -17,7 +17,8 @@ def library() -> Markup:
     import vl_convert
 
     bundle: Any = vl_convert.javascript_bundle  # its stub demands an argument that it does not need
-    return Markup(bundle().replace("</script", "<\\/script"))
+    script = bundle().replace("</script", "<\\/script")
+    return Markup(f"(() => {{\n{script}\n}})();")  # its many short names stay its own
 
 
 def json_data(value: Any) -> Markup:
@@ -26,10 +27,20 @@ def json_data(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def policy(*scripts: str) -> str:
-    """The Content-Security-Policy of a page with these scripts, its own styles and embedded images alone."""
-    allowed = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}"
+def policy(*scripts: str, style: str | None = None, pictures: str = "data:") -> str:
+    """The Content-Security-Policy of a page with these scripts alone.
+
+    Args:
+        style: its style sheet, where it needs no other; without one, any inline style is allowed.
+        pictures: where images may come from.
+    """
+    styles = "'unsafe-inline'" if style is None else _hashes(style)
+    allowed = f"img-src {pictures}; style-src {styles}; script-src {_hashes(*scripts)}"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+
+
+def _hashes(*texts: str) -> str:
+    return " ".join(f"'sha256-{_digest(text)}'" for text in texts)
 
 
 def _digest(text: str) -> str:

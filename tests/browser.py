@@ -9,7 +9,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 @contextmanager
-def opened(path, **context):
+def opened(path, fragment="", **context):
     """The page of a file, ready; leaving fails for any message on its console, any error and any request it made."""
     sync_api = pytest.importorskip("playwright.sync_api", reason='playwright is missing: pip install ".[dev]"')
     found = next(filter(None, map(shutil.which, NAMES)), None)
@@ -22,7 +22,7 @@ def opened(path, **context):
         page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.on("request", lambda request: said.append(request.url) if not own(request.url) else None)
-        page.goto(path.as_uri())
+        page.goto(path.as_uri() + fragment)
         page.wait_for_load_state()
         yield page
         browser.close()

@@ -108,8 +108,8 @@ def test_the_heat_map_writes_every_number_and_frames_the_unbeaten():
     chart = charts.heat(results)
     assert sorted(texts(chart)) == ["10.00", "10.20", "90.00", "failed"]
     rects = marks(chart, "rect")
-    assert sum("fill" in item and item["fill"] != "transparent" for item in rects) == 3
-    assert sum("stroke" in item for item in rects) == 2
+    assert sum(item.get("fill", "transparent") != "transparent" for item in rects) == 3
+    assert sum(item.get("strokeOpacity") == 1 for item in rects) == 2
 
 
 def test_the_ranking_is_in_order_with_ranks_and_chances():
@@ -167,4 +167,10 @@ def test_missing_and_infinite_numbers_are_left_out_not_drawn_at_zero():
     nothing = dict.fromkeys(("value", "low", "high", "se"), math.nan)
     results = frame({**row(FD, 9.0), **nothing}, row(FD, math.inf, steps=3), row(FD, 8.0, steps=5))
     for chart in (charts.quality(results), charts.heat(results), charts.ranking(results)):
-        assert len(marks(chart, "symbol") + [item for item in marks(chart, "rect") if "fill" in item]) == 1
+        assert (
+            len(
+                marks(chart, "symbol")
+                + [item for item in marks(chart, "rect") if item.get("fill", "transparent") != "transparent"]
+            )
+            == 1
+        )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import json
 import math
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,11 @@ from PIL import Image
 from result_frames import CLIP, FD, LIGHT, broken, frame, images, row, sweep
 
 from sigmabench import reports
-from sigmabench.reports import atomic, compare, draw, lines, metric_words, numbers, sample_grid, table
-from sigmabench.reports.results import COLUMNS, conform, measured
+from sigmabench.reports import atomic, compare, lines, metric_words, numbers, table
+from sigmabench.reports import page as page_module
+from sigmabench.reports.results import COLUMNS, conform
+from sigmabench.reports.self_contained import library
+from sigmabench.reports.sprites import sprites
 
 JUDGE = reports.Judge()  # by intervals alone
 ABOUT = {"title": "Which sampler?", "command": "sigmabench sweep first.yaml", "date": "2026-01-01"}
@@ -27,6 +31,12 @@ ABOUT = {"title": "Which sampler?", "command": "sigmabench sweep first.yaml", "d
 
 def page(results, prompts=("a cat", "a dog", "a horse"), about=ABOUT, samples=None):
     return reports.render(results, images(results, len(prompts)) if samples is None else samples, prompts, about)
+
+
+def data_of(html):
+    """What the page's scripts read."""
+    (text,) = re.findall('<script type="application/json" id="data">(.*?)</script>', html, re.S)
+    return json.loads(text)
 
 
 class Parsed(HTMLParser):
@@ -77,7 +87,8 @@ def small_page(small):
 
 
 def test_importing_the_package_loads_neither_pandas_nor_matplotlib():
-    code = "import sys, sigmabench.reports; print([m for m in ('pandas', 'matplotlib', 'jinja2') if m in sys.modules])"
+    heavy = ("pandas", "matplotlib", "altair", "jinja2")
+    code = f"import sys, sigmabench.reports; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -329,74 +340,7 @@ def test_every_model_gets_its_own_answer():
     assert [(answer.model, "1.00" in answer.lead) for answer in both] == [("a", False), ("b", True)]
 
 
-# Figures
-
-
-def points(panel):
-    """The data of the plotted lines by label."""
-    ax = panel.figure.axes[0]
-    return {str(line.get_label()): line.get_xydata().tolist() for line in ax.get_lines()}
-
-
-def drawn(panels):
-    """How many points the panels hold."""
-    return sum(len(line.get_xydata()) for panel in panels for line in panel.figure.axes[0].get_lines())
-
-
-def test_quality_by_nfe_draws_the_frames_values_and_intervals(small):
-    panels = reports.quality_by_nfe(small, FD)
-    assert [panel.title for panel in panels] == ["cfg 1", "cfg 3"]
-    for panel, scale in zip(panels, (1.0, 3.0), strict=True):
-        rows = measured(small, FD)
-        for sampler in ("dpmpp_2m", "heun"):
-            mine = rows[(rows["scale"] == scale) & (rows["sampler"] == sampler)].sort_values("nfe")
-            assert points(panel)[sampler] == mine[["nfe", "value"]].to_numpy().tolist()
-        ax = panel.figure.axes[0]
-        assert ax.get_xscale() == "log"
-        bars = {tuple(end) for lines in ax.collections if hasattr(lines, "get_segments")
-                for bar in lines.get_segments() for end in bar.tolist()}  # fmt: skip
-        wanted = rows[rows["scale"] == scale]
-        assert bars == {(nfe, end) for nfe, *ends in wanted[["nfe", "low", "high"]].to_numpy().tolist() for end in ends}
-    assert panels[0].figure.axes[0].get_ylim() == panels[1].figure.axes[0].get_ylim()
-
-
-def test_the_trade_off_runs_along_the_scale_and_names_it():
-    results = sweep(samplers=["heun"], steps=(5,), scales=(6.0, 1.0, 3.0))
-    (panel,) = reports.tradeoff(results)
-    fd, clip = (measured(results, m).sort_values("scale")["value"].tolist() for m in (FD, CLIP))
-    assert points(panel)["heun"] == [list(pair) for pair in zip(clip, fd, strict=True)]
-    assert [text.get_text() for text in panel.figure.axes[0].texts] == ["6", "1", "3"]
-
-
-def test_the_heat_map_writes_every_number_and_frames_the_unbeaten():
-    results = frame(
-        row(FD, 10.0, steps=5), row(FD, 10.2, steps=5, scale=1.0), row(FD, 90.0, steps=20),
-        broken("failed", "boom", steps=20, scale=1.0),
-    )  # fmt: skip
-    (panel,) = reports.heat_map(results, FD)
-    ax = panel.figure.axes[0]
-    written = {text.get_position(): text.get_text() for text in ax.texts}
-    assert written == {(1, 0): "10.00", (0, 0): "10.20", (1, 1): "90.00", (0, 1): "failed"}
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["cfg 1", "cfg 3"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["5", "20"]
-    assert sum(not patch.get_fill() for patch in ax.patches) == 2
-
-
-def test_a_sampler_looks_the_same_in_every_figure_and_unlike_any_other():
-    results = sweep(samplers=[f"sampler_{i:02}" for i in range(19)], steps=(5,), scales=(3.0,))
-    styles = draw.looks(results)
-    assert len({(look.colour, look.marker) for look in styles.values()}) == 19
-    (nfe,), (trade,) = reports.quality_by_nfe(results, FD), reports.tradeoff(results)
-    for panel in (nfe, trade):
-        for line in panel.figure.axes[0].get_lines():
-            look = next(look for look in styles.values() if look.label == line.get_label())
-            assert (line.get_color(), line.get_marker()) == (look.colour, look.marker)
-
-
-def test_spacings_of_a_sampler_share_its_colour_and_differ_in_dashes():
-    first, second = draw.looks(frame(row(FD, 1.0), row(FD, 2.0, spacing="beta"))).values()
-    assert (first.colour, first.marker) == (second.colour, second.marker)
-    assert first.dashes != second.dashes
+# The page
 
 
 nothing = {"value": math.nan, "low": math.nan, "high": math.nan, "se": math.nan}
@@ -420,28 +364,23 @@ EDGES = {
     "no guidance": ([row(FD, 9.0, scale=math.nan), row(CLIP, 60.0, scale=math.nan), row(FD, 8.0)], {FD: 2}),
     "higher is better": ([row("class_agreement", 0.9, 0.01), row("class_agreement", 0.8, 0.01, steps=5)], {}),
     "dollars in names": ([row(FD, 9.0, sampler="$x_$", model="a$b")], {FD: 1}),
-    "only failures": ([broken("failed", "boom"), broken("refused", "no", steps=3)], {FD: 0}),
+    "only failures": ([broken("failed", "boom"), broken("refused", "no", steps=3)], {}),
     "unknown cost": ([row(FD, 9.0, nfe=math.nan), row(FD, 8.0, steps=5, nfe=math.nan)], {}),
     "no samples": ([row(FD, 9.0), row(FD, 8.0, steps=5)], {FD: 2}),
 }
 
 
 @pytest.mark.parametrize("name", EDGES)
-def test_figures_and_page_cope_with(name):
+def test_the_page_copes_with(name):
     rows, counts = EDGES[name]
     results = frame(*rows)
-    for metric, count in counts.items():
-        assert drawn(reports.quality_by_nfe(results, metric)) == count
-        squares = [patch for panel in reports.heat_map(results, metric) for patch in panel.figure.axes[0].patches]
-        assert sum(patch.get_fill() for patch in squares) == count
-    together = measured(results, CLIP)["cell"].isin(measured(results, FD)["cell"]).sum()
-    assert drawn(reports.tradeoff(results)) == together
     html = page(results, samples={} if name == "no samples" else None)
+    held = data_of(html)
+    for metric, count in counts.items():
+        assert sum(row[0] is not None for row in held["numbers"][metric].values()) == count
+        assert {"nfe", "seconds", "ranking", "heat"} <= held["charts"][metric].keys()
     assert Parsed(html).all("h1")
-    assert ">nan" not in html.lower()
-
-
-# The page
+    assert ">nan" not in html.lower().replace(library().lower(), "")
 
 
 def test_the_page_holds_exactly_the_frames_numbers(small, small_page):
@@ -453,12 +392,12 @@ def test_the_page_holds_exactly_the_frames_numbers(small, small_page):
     assert found == wanted
 
 
-def test_the_page_asks_for_nothing_outside_itself(small, small_page):
-    html = small_page
+def test_the_page_asks_for_nothing_outside_itself(small_page):
+    html = small_page.replace(library(), "")
     parsed = Parsed(html)
     assert all(target.startswith(("data:", "#")) for target in parsed.targets)
-    assert len(parsed.targets) > 20
-    assert set(re.findall(r"url\((.)", html)) <= {"#"}
+    assert len(parsed.targets) == 3  # the recommended setting's samples, the table, the way past the header
+    assert "url(" not in html
     assert "@import" not in html
     assert "http:" not in html
     assert "https:" not in html
@@ -466,15 +405,18 @@ def test_the_page_asks_for_nothing_outside_itself(small, small_page):
     assert not [a for _, a in parsed.tags if "style" in a or any(key.startswith("on") for key in a)]
 
 
-def test_the_policy_forbids_everything_but_the_pages_own_style_script_and_pictures(small, small_page):
-    html = small_page
-    policy = next(a["content"] for a in Parsed(html).all("meta") if a.get("http-equiv") == "Content-Security-Policy")
-    assert policy.startswith("default-src 'none'; img-src data:; ")
+def test_the_policy_forbids_everything_but_the_pages_own_style_scripts_and_pictures(small_page):
+    policy = next(
+        a["content"] for a in Parsed(small_page).all("meta") if a.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy.startswith("default-src 'none'; img-src data: file: 'self'; ")
     assert "unsafe" not in policy
     for tag in ("style", "script"):
-        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", html, re.S)
-        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-        assert f"{tag}-src 'sha256-{digest}'" in policy
+        contents = re.findall(f"<{tag}>(.*?)</{tag}>", small_page, re.S)
+        digests = [base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() for content in contents]
+        hashes = " ".join(f"'sha256-{digest}'" for digest in digests)
+        assert f"{tag}-src {hashes}" in policy
+        assert len(contents) == (1 if tag == "style" else 1 + len(page_module.SCRIPTS))
 
 
 def test_names_prompts_and_reasons_are_text_and_never_markup():
@@ -483,11 +425,13 @@ def test_names_prompts_and_reasons_are_text_and_never_markup():
         row(FD, 9.0, sampler=evil, model=evil), row(FD, 8.0, steps=5, spacing=evil), row(evil, 1.0),
         broken("failed", evil, sampler="heun"),
     )  # fmt: skip
-    parsed = Parsed(page(results, prompts=(evil,), about={"title": evil, "command": evil, evil: evil}))
-    assert len(parsed.all("script")) == 1
+    html = page(results, prompts=(evil,), about={"title": evil, "command": evil, evil: evil})
+    parsed = Parsed(html)
+    assert len(parsed.all("script")) == 2 + len(page_module.SCRIPTS)
     assert not [a for a in parsed.all("img") if not a["src"].startswith("data:image/")]
     assert not [a for _, a in parsed.tags if "onerror" in a]
     assert parsed.text().count("<script>alert(1)</script>") > 6
+    assert data_of(html)["prompts"] == [evil]
 
 
 def test_the_first_screen_is_the_answer_and_every_part_is_there(small, small_page):
@@ -496,7 +440,10 @@ def test_the_first_screen_is_the_answer_and_every_part_is_there(small, small_pag
     answer = reports.answers(results)[0]
     text = Parsed(html).text()
     assert all(sentence in text for sentence in (answer.lead, *answer.notes))
-    parts = ("answer", "samples", "choices", "figures", "table", "problems", "made")
+    parts = (
+        "answer", "choices", "filters", "quality", "samples", "ranking", "tradeoff", "heat", "table", "problems",
+        "metrics", "made", "comparison",
+    )  # fmt: skip
     order = [html.index(f'id="{part}"') for part in parts]
     assert order == sorted(order)
     for said in ("needs v, x0 or flow", "sigmabench sweep first.yaml", "2026-01-01", "b52b982", "9c1d3e", "1 refused"):
@@ -513,103 +460,79 @@ def test_the_same_input_gives_the_same_bytes_and_one_file(tmp_path, small):
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["report.html"]
 
 
-def test_drawings_keep_their_colours_and_only_those_follow_the_theme(small, small_page):
-    (panel, *_) = reports.heat_map(small, FD)
-    wanted = {text.get_text(): text.get_color() for text in panel.figure.axes[0].texts}
-    assert {"#000000", "#ffffff"} == set(wanted.values())
-    root = ElementTree.fromstring(draw.svg(panel.figure, "x", "y"))
-    found = {}
-
-    def visit(element, fill):
-        fill = element.get("fill", fill)
-        if element.tag == "text":
-            found[element.text] = fill
-        for child in element:
-            visit(child, fill)
-
-    visit(root, "#000000")  # what SVG draws without being told
-    assert wanted.items() <= found.items()
-    (style,) = re.findall("<style>(.*?)</style>", small_page, re.S)
-    assert all(re.search(r"\[fill=[^]]+\]\s*$", selector) for selector in re.findall(r"([^{}]+)\{fill:", style))
-
-
 def test_the_saved_table_is_the_wide_table(small, small_page):
     (uri,) = [a["href"] for a in Parsed(small_page).all("a") if "download" in a]
     assert base64.b64decode(uri.split(",")[1]).decode() == table.wide(small).to_csv(index=False, lineterminator="\n")
 
 
-def test_inline_drawings_use_attributes_only_and_ids_are_unique(small, small_page):
-    html = small_page
+def test_ids_are_unique_and_everything_named_is_there(small_page):
+    html = small_page.replace(library(), "")
     ids = re.findall(r'\sid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
+    asked = re.findall(r'getElementById\("([^"]+)"\)', html)
+    assert set(asked) <= set(ids)
     assert {name[1:] for name in re.findall(r'href="(#[^"]+)"', html)} <= set(ids)
-    assert set(re.findall(r"url\(#([^)]+)\)", html)) <= set(ids)
-    assert " style=" not in html
 
 
-def test_metrics_left_undrawn_in_a_large_report_are_named(small, monkeypatch):
-    from sigmabench.reports import page as page_module
-
-    monkeypatch.setattr(page_module, "PANELS", 9)
-    text = Parsed(page(small)).text()
-    assert "Not drawn, to keep this file small: kd/cifarnet-3f2a91bc, class_agreement, luminance, diversity." in text
-
-
-# The grid of samples
-
-
-def decode(uri):
-    import io
-
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB")).transpose(2, 0, 1)
+def test_the_pages_data_are_the_frames_numbers(small, small_page):
+    held = data_of(small_page)
+    place = {field: i for i, field in enumerate(held["fields"])}
+    for one in small.itertuples():
+        row = held["numbers"][one.metric][one.cell]
+        assert [row[place[field]] for field in ("value", "low", "high")] == [one.value, one.low, one.high]
+    assert [facet["key"] for facet in held["facets"]] == ["sampler", "steps", "scale"]
+    assert [axis["values"] for axis in held["axes"]] == [["dpmpp_2m", "heun"], [5, 20], ["cfg 1", "cfg 3"]]
+    assert held["first"] == FD
 
 
-def test_embedded_pictures_are_the_samples_to_the_bit_and_enlarged_by_whole_factors():
-    image = np.random.default_rng(1).integers(0, 256, (3, 32, 32), dtype=np.uint8)
-    shown = sample_grid.picture(image)
-    assert np.array_equal(decode(shown.uri), image)
-    assert (shown.width, shown.height) == (96, 96)
-    large = sample_grid.picture(np.zeros((3, 512, 256), dtype=np.uint8))
-    assert decode(large.uri).shape == (3, 144, 72)
-    assert (large.width, large.height) == (48, 96)
+# Samples
 
 
-def test_the_views_vary_one_setting_each_around_the_recommended_cell(small):
-    pick = reports.answers(small)[0].cell
-    views = sample_grid.views(small, images(small), pick, FD)
-    assert [view.title for view in views] == ["Samplers", "Steps", "Guidance"]
-    assert [[line.label for line in view.rows] for view in views] == [
-        ["dpmpp_2m", "heun"], ["5 steps", "20 steps"], ["cfg 1", "cfg 3"],
-    ]  # fmt: skip
-    assert all(pick in [line.cell for line in view.rows] for view in views)
+def tiles(uri, width):
+    """The images of a sheet, uint8 (k, 3, H, W)."""
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB"))
+    return np.stack([sheet[:, i : i + width].transpose(2, 0, 1) for i in range(0, sheet.shape[1], width)])
 
 
-def test_every_picture_sits_under_its_own_prompt(small, small_page):
-    samples = images(small)
-    parsed = Parsed(small_page)
-    wanted = {key: [sample_grid.picture(image).uri for image in stack] for key, stack in samples.items()}
-    uris = [(a["src"], a["title"]) for a in parsed.all("img")]
-    for uri, prompt in uris:
-        assert any(stack[["a cat", "a dog", "a horse"].index(prompt)] == uri for stack in wanted.values())
+def test_samples_of_a_small_sweep_are_kept_to_the_bit_under_their_own_prompts(small, small_page):
+    held, samples = data_of(small_page), images(small)
+    assert held["prompts"] == ["a cat", "a dog", "a horse"]
+    assert held["samples"]["uris"].keys() == samples.keys()
+    for cell, stack in samples.items():
+        assert np.array_equal(tiles(held["samples"]["uris"][cell], 8), stack)
 
 
-def test_too_many_cells_are_shown_with_fewer_columns_and_the_rest_is_counted(small):
-    samples = images(small)
-    rows, left = sample_grid.every_cell(small, samples, FD, budget=10**9)
-    assert (len(rows), left, {len(line.pictures) for line in rows}) == (8, 0, {3})
-    size = len(rows[0].pictures[0].uri)
-    rows, left = sample_grid.every_cell(small, samples, FD, budget=size * 9)
-    assert (len(rows), left, {len(line.pictures) for line in rows}) == (8, 0, {1})
-    rows, left = sample_grid.every_cell(small, samples, FD, budget=size * 3)
-    assert len(rows) + left == 8
-    assert 0 < len(rows) < 8
+def test_samples_of_a_large_sweep_lose_quality_then_pixels_then_columns():
+    stack = np.random.default_rng(0).integers(0, 256, (4, 3, 256, 128), dtype=np.uint8)
+    samples = {str(i): stack for i in range(5)}
+    kept, smaller, fewer = (sprites(samples, budget) for budget in (10**9, 100_000, 10_000))
+    assert (kept.width, kept.height, kept.columns) == (96, 192, 4)
+    assert (smaller.columns, smaller.width < 96) == (4, True)
+    assert fewer.columns < 4
+    assert sum(map(len, fewer.uris.values())) < 20_000
+    for found in (kept, smaller, fewer):
+        assert tiles(found.uris["0"], found.width).shape == (found.columns, 3, found.height, found.width)
 
 
 def test_samples_that_do_not_match_the_prompts_are_refused(small):
     with pytest.raises(ValueError, match="has 3 samples, but there are 2 prompts"):
         page(small, prompts=("a", "b"), samples=images(small, 3))
     with pytest.raises(ValueError, match="uint8 with shape"):
-        sample_grid.picture(np.zeros((3, 4, 4)))
+        sprites({"a": np.zeros((2, 3, 4, 4))})
+
+
+# Several runs
+
+
+def test_cells_of_several_runs_are_told_apart_by_their_run():
+    results = pd.DataFrame([{**row(FD, 9.0), "run": "old"}, {**row(FD, 6.0), "run": "new"}])
+    results["cell"] = results["run"] + ":" + results["cell"]
+    html = page(conform(results))
+    assert "10 steps, cfg 3, run new is best: fd 6.00" in Parsed(html).text()
+    held = data_of(html)
+    assert [facet["key"] for facet in held["facets"]] == [axis["key"] for axis in held["axes"]] == ["run"]
+    assert [cell["line"] for cell in held["cells"]] == ["euler · old", "euler · new"]
+    assert "2 runs" in Parsed(html).text()
 
 
 def test_the_contact_sheet_shows_the_recommended_sampler_by_steps_with_exact_pixels(tmp_path):

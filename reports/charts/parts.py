@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -15,16 +15,15 @@ from .theme import DASHES, colours, config, shapes
 
 DATA = "rows"
 """The name of the data in every chart, by which a page replaces them."""
+NAMED = alt.NamedData(DATA)
 VALID = "isValid(datum.value)"
 
 
-def data(rows: Sequence[Row]) -> alt.InlineData:
-    return alt.InlineData(values=list(rows), name=DATA)
-
-
-def finished(chart: Any) -> Any:
-    """The chart in the house style."""
-    return chart.configure(**config())
+def finished(chart: Any, rows: Sequence[Row] | None) -> Any:
+    """The chart in the house style with its rows, or without any: then they are to be supplied by name."""
+    chart = chart.configure(**config())
+    chart.data = NAMED if rows is None else alt.InlineData(values=list(rows), name=DATA)
+    return chart
 
 
 def samplers(rows: Sequence[Row]) -> list[str]:
@@ -78,6 +77,8 @@ def extent(rows: Sequence[Row], value: str = "value", low: str = "low", high: st
     return (min(bottom), max(top)) if bottom else (0.0, 1.0)
 
 
-def kind(low: float, high: float) -> Literal["linear", "log"]:
-    """A logarithmic scale where values span so much that no other shows the small ones."""
-    return "log" if low > 0 and high / low > 4 else "linear"
+def scale(low: float, high: float, padding: float = 0) -> alt.Scale:
+    """A logarithmic scale where values span so much that no other shows the small ones; never forced to begin at 0."""
+    if low > 0 and high / low > 4:
+        return alt.Scale(type="log", nice=False, padding=padding)
+    return alt.Scale(zero=False, nice=False, padding=padding)

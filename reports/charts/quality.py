@@ -17,7 +17,7 @@ from ..comparisons import Judge
 from ..metric_words import family
 from ..metric_words import quality as decisive
 from ..results import direction
-from .parts import VALID, colour, dashes, data, extent, finished, kind, shape, tooltip, towards
+from .parts import VALID, colour, dashes, extent, finished, scale, shape, tooltip, towards
 from .rows import Row, chart_rows
 from .theme import INK
 
@@ -26,7 +26,7 @@ COSTS = {"nfe": "network evaluations per image", "seconds": "seconds per image"}
 
 def quality(
     results: pd.DataFrame, metric: str | None = None, cost: str = "nfe", judge: Judge | None = None, *,
-    rows: Sequence[Row] | None = None,
+    given: Sequence[Row] | None = None,
 ) -> Any:  # fmt: skip
     """The metric (by default the one that decides) against ``cost``, "nfe" or "seconds", on a kind axis.
 
@@ -36,8 +36,8 @@ def quality(
     metric = metric or decisive(results)
     if cost not in COSTS or metric is None:
         raise ValueError(f"cost = {cost!r} is not nfe or seconds" if metric else "no metric of these results is ranked")
-    rows, higher = chart_rows(results, metric, judge) if rows is None else rows, direction(results, metric)
-    base = alt.Chart(data(rows)).transform_filter(f"{VALID} && datum.{cost} > 0")
+    rows, higher = chart_rows(results, metric, judge) if given is None else list(given), direction(results, metric)
+    base = alt.Chart().transform_filter(f"{VALID} && datum.{cost} > 0")
     near = alt.selection_point("near", fields=["curve"], on="pointerover", clear="pointerout", empty=False)
     x = alt.X(
         f"{cost}:Q", title=COSTS[cost], scale=alt.Scale(type="log", nice=False, padding=18), axis=_ticks(rows, cost)
@@ -47,7 +47,7 @@ def quality(
     if higher is not None:
         layers += _front(base, x, y, cost, higher)
     layers.append(_points(base, x, y, rows, cost, tooltip(results, metric)).add_params(near))
-    return finished(alt.layer(*layers).properties(width=640, height=380))
+    return finished(alt.layer(*layers).properties(width=640, height=380), rows if given is None else None)
 
 
 def _intervals(base: alt.Chart, x: alt.X, rows: Sequence[Row], near: alt.Parameter) -> alt.Chart:
@@ -100,7 +100,7 @@ def _heights(rows: Sequence[Row], metric: str) -> alt.Scale:
     positive = [row["value"] for row in rows if row["value"]]
     if family(metric) == "trajectory_error" and positive and min(positive) > 0:
         return alt.Scale(type="log", nice=False, padding=12, clamp=True, domainMin=min(positive) / 1.5)
-    return alt.Scale(type=kind(low, high), zero=False, nice=False, padding=12)
+    return scale(low, high, padding=12)
 
 
 def _ticks(rows: Sequence[Row], cost: str) -> alt.Axis:

@@ -11,7 +11,7 @@ import pandas as pd
 from ..comparisons import Judge
 from ..metric_words import quality as decisive
 from ..results import direction
-from .parts import VALID, colour, data, finished, shape, tooltip, towards
+from .parts import VALID, colour, finished, shape, tooltip, towards
 from .rows import Row, chart_rows
 from .theme import INK, SOFT
 
@@ -20,7 +20,7 @@ MOST = 20
 
 def ranking(
     results: pd.DataFrame, metric: str | None = None, judge: Judge | None = None, *, most: int = MOST,
-    rows: Sequence[Row] | None = None,
+    given: Sequence[Row] | None = None,
 ) -> Any:  # fmt: skip
     """The first cells by the metric (by default the one that decides); None for a metric that ranks nothing.
 
@@ -30,9 +30,9 @@ def ranking(
     higher = None if metric is None else direction(results, metric)
     if metric is None or higher is None:
         return None
-    rows = chart_rows(results, metric, judge) if rows is None else rows
+    rows = chart_rows(results, metric, judge) if given is None else list(given)
     order = alt.SortField("value", order="descending" if higher else "ascending")
-    base = alt.Chart(data(rows)).transform_filter(VALID)
+    base = alt.Chart().transform_filter(VALID)
     base = base.transform_window(place="row_number()", sort=[order]).transform_filter(f"datum.place <= {most}")
     names = alt.Axis(
         labelLimit=340,
@@ -44,7 +44,12 @@ def ranking(
     )
     base = base.transform_calculate(name="datum.setting + '\\t' + datum.cell")
     y = alt.Y("name:N", sort=alt.EncodingSortField("place"), axis=names)
-    x = alt.X("value:Q", title=towards(results, metric), scale=alt.Scale(zero=False, nice=False, padding=10))
+    x = alt.X(
+        "value:Q",
+        title=towards(results, metric),
+        scale=alt.Scale(zero=False, nice=False, padding=10),
+        axis=alt.Axis(tickCount=7),
+    )
     shown = tooltip(results, metric)
     layers = [
         base.mark_rule(strokeWidth=2.2, opacity=0.55).encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=colour(rows)),
@@ -54,7 +59,7 @@ def ranking(
     ]  # fmt: skip
     if any(row["rank"] for row in rows):
         layers += [_column(base, y, "rank", "Rank", 46), _column(base, y, "chance", "Chance to be best", 158)]
-    return finished(alt.layer(*layers).properties(width=420, height=alt.Step(24)))
+    return finished(alt.layer(*layers).properties(width=420, height=alt.Step(24)), rows if given is None else None)
 
 
 def _column(base: alt.Chart, y: alt.Y, field: str, title: str, offset: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,27 +13,33 @@ from ..comparisons import Judge
 from ..lines import guidance_text, line_of, lines, setting
 from ..metric_words import adherence
 from ..numbers import DASH, interval, number, probability
-from ..results import RUN, STANDING, cells, measured
+from ..results import GIVEN, RUN, STANDING, cells, measured
 
 Row = dict[str, Any]
-CHOICES = (RUN, "model", "sampler", "schedule", "spacing", "steps", "guidance")
-"""What a reader may choose cells by, in the order of a page."""
 
 
 def chart_rows(results: pd.DataFrame, metric: str, judge: Judge | None = None) -> list[Row]:
-    """Rows of ``settings``, each with ``numbers`` of the metric and, as ``across``, those of the adherence metric."""
-    values, other = numbers(results, metric, judge), adherence(results)
+    """Rows of ``settings``, each with ``numbers`` of the metric and, as ``across``, those of the adherence metric.
+
+    Images of which no steps are known are not among them.
+    """
+    results = results[results["sampler"] != GIVEN]
+    other = adherence(results)
     beside = numbers(results, other, judge) if other and other != metric else {}
+    return joined(settings(results), numbers(results, metric, judge), beside)
+
+
+def joined(cells: Sequence[Row], values: Mapping[str, Row], beside: Mapping[str, Row]) -> list[Row]:
+    """Settings with the numbers of one metric, and beside them those of another."""
     rows = []
-    for row in settings(results):
-        over = beside.get(row["cell"], {})
-        across = {f"across{_tail(key)}": over.get(key) for key in ("value", "low", "high", "text")}
-        rows.append({**row, **values.get(row["cell"], NOTHING), **across})
+    for cell in cells:
+        over = beside.get(cell["cell"], {})
+        across = {name: over.get(key) for key, name in ACROSS.items()}
+        rows.append({**cell, **values.get(cell["cell"], NOTHING), **across})
     return rows
 
 
-def _tail(key: str) -> str:
-    return "" if key == "value" else f"_{key}"
+ACROSS = {"value": "across", "low": "across_low", "high": "across_high", "text": "across_text"}
 
 
 def settings(results: pd.DataFrame) -> list[Row]:

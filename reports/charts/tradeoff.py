@@ -12,14 +12,14 @@ from ..comparisons import Judge
 from ..metric_words import adherence, short_name
 from ..metric_words import quality as decisive
 from ..results import metrics
-from .parts import VALID, colour, dashes, data, extent, finished, kind, samplers, shape, tooltip, towards
+from .parts import NAMED, VALID, colour, dashes, extent, finished, samplers, scale, shape, tooltip, towards
 from .rows import Row, chart_rows
 
 PANELS = 3
 
 
 def tradeoff(
-    results: pd.DataFrame, metric: str | None = None, judge: Judge | None = None, *, rows: Sequence[Row] | None = None
+    results: pd.DataFrame, metric: str | None = None, judge: Judge | None = None, *, given: Sequence[Row] | None = None
 ) -> Any:
     """The metric (by default the one that decides) over adherence; a panel for few, medium and many steps.
 
@@ -29,11 +29,13 @@ def tradeoff(
     metric, other = metric or decisive(results), adherence(results)
     if metric is None or other is None or metric == other:
         return None
-    rows = chart_rows(results, metric, judge) if rows is None else rows
+    rows = chart_rows(results, metric, judge) if given is None else list(given)
     both = f"{VALID} && isValid(datum.across)"
     base = alt.Chart().transform_filter(both)
     x = alt.X("across:Q", title=towards(results, other), scale=alt.Scale(zero=False, nice=False, padding=14))
-    y = alt.Y("value:Q", title=towards(results, metric), scale=_scale(rows), axis=alt.Axis(format="~g"))
+    y = alt.Y(
+        "value:Q", title=towards(results, metric), scale=scale(*extent(rows), padding=14), axis=alt.Axis(format="~g")
+    )
     name = short_name(other, metrics(results))
     shown = [*tooltip(results, metric), alt.Tooltip("across_text:N", title=name)]
     paint = colour(rows)
@@ -48,7 +50,7 @@ def tradeoff(
     )
     panel = alt.layer(*layers).properties(width=290, height=260)
     by_steps = alt.Facet("steps:O", header=alt.Header(title=None, labelExpr="datum.value + ' steps'"))
-    return finished(panel.facet(facet=by_steps, columns=PANELS, data=data(few(rows))))
+    return finished(panel.facet(facet=by_steps, columns=PANELS, data=NAMED), few(rows) if given is None else None)
 
 
 def few(rows: Sequence[Row]) -> list[Row]:
@@ -56,10 +58,6 @@ def few(rows: Sequence[Row]) -> list[Row]:
     found = sorted({row["steps"] for row in rows if row["value"] is not None and row["across"] is not None})
     kept = found if len(found) <= PANELS else [found[0], found[len(found) // 2], found[-1]]
     return [row for row in rows if row["steps"] in kept]
-
-
-def _scale(rows: Sequence[Row]) -> alt.Scale:
-    return alt.Scale(type=kind(*extent(rows)), zero=False, nice=False, padding=14)
 
 
 def _scales(base: alt.Chart, rows: Sequence[Row]) -> alt.Chart:
