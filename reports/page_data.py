@@ -36,7 +36,14 @@ def page_data(
     cells, first = settings(frame), quality(frame)
     of_metric = {metric: numbers(frame, metric, judge) for metric in metrics(frame)}
     other = adherence(frame)
-    drawn = {m: joined([cell for cell in cells if cell["sampler"] != GIVEN], of_metric[m], of_metric.get(other or "", {}) if m != other else {}) for m in of_metric}
+    drawn = {
+        m: joined(
+            [cell for cell in cells if cell["sampler"] != GIVEN],
+            of_metric[m],
+            of_metric.get(other or "", {}) if m != other else {},
+        )
+        for m in of_metric
+    }
     return {
         "cells": cells,
         "fields": FIELDS,
