@@ -61,7 +61,12 @@ def page_data(
         "picks": [answer.cell for answer in found if answer.cell],
         "prompts": list(prompts[: sprites.columns]),
         "seed": int(frame["seed"].dropna().iloc[0]) if frame["seed"].notna().any() else 0,
-        "samples": {"uris": sprites.uris, "width": sprites.width, "height": sprites.height, "pictures": {cell: folder for cell, folder in pictures.items() if folder}},
+        "samples": {
+            "uris": sprites.uris,
+            "width": sprites.width,
+            "height": sprites.height,
+            "pictures": {cell: folder for cell, folder in pictures.items() if folder},
+        },
         "dark": {**theme.COLOURS, **{kind["light"]: kind["dark"] for kind in (theme.INK, theme.SOFT, theme.RULE)}},
         "config": {name: theme.config(name) for name in ("light", "dark")},
     }
