@@ -229,7 +229,7 @@ def test_a_run_of_a_resolved_call_is_the_schedulers(name, settings, steps):
     assert torch.allclose(ours, x, atol=1e-4)
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers multiplies an infinite step of log-SNR by 0")
+@pytest.mark.xfail(raises=AssertionError, strict=True, reason="diffusers multiplies an infinite step of log-SNR by 0")
 def test_diffusers_unipc_of_bh1_ends_in_an_image():
     theirs = scheduler_of("UniPCMultistepScheduler", "solver_type='bh1'")
     theirs.set_timesteps(5)

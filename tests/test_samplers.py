@@ -4,28 +4,16 @@ import math
 
 import pytest
 import torch
+from walks import PATHS, run
 
 from sigmabench.samplers import DDIM, DDPM, DPMpp2M, DPMpp2MSDE, Euler, EulerAncestral, Heun, Level, Path
 from sigmabench.samplers.ancestral import _forward_std
 from sigmabench.samplers.bridge import ancestral_std, bridge
 from sigmabench.samplers.conformance.convergence import SCALES, OneHot, jagged_path, output_moments, pure_noise_path
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
-from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
 from sigmabench.samplers.run import sample
 from sigmabench.samplers.testing import label
-
-PATHS = {
-    "VE": Path([*jagged_path("VE", 9).levels, CLEAN]),
-    "VP": jagged_path("VP", 9),
-    "flow": pure_noise_path("flow", 9, last=0.0),
-    "zero terminal SNR": pure_noise_path("VP", 9),
-}
-
-
-def run(sampler, path, seeds=(1, 2, 3)):
-    noise = SeededNoise(seeds, (5,), dtype=torch.float64)
-    return sample(sampler, BIMODAL, noise.initial() * path.levels[0].norm, path, noise)
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())

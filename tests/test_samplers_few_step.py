@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from walks import PATHS, run
 
-from sigmabench.samplers import DDIM, EulerAncestral, Level, Path
+from sigmabench.samplers import DDIM, EulerAncestral, Level
 from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, output_moments, pure_noise_path
 from sigmabench.samplers.few_step import LCM, TCD, Consistency
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
@@ -16,19 +17,6 @@ from sigmabench.samplers.schedules import Flow, ScaledLinear
 from sigmabench.samplers.testing import label
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
-
-
-PATHS = {
-    "VE": Path([*jagged_path("VE", 9).levels, CLEAN]),
-    "VP": jagged_path("VP", 9),
-    "flow": pure_noise_path("flow", 9, last=0.0),
-    "zero terminal SNR": pure_noise_path("VP", 9),
-}
-
-
-def run(sampler, path):
-    noise = SeededNoise((1, 2, 3), (5,), dtype=torch.float64)
-    return sample(sampler, BIMODAL, noise.initial() * path.levels[0].norm, path, noise)
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())

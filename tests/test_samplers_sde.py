@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from walks import PATHS, run
 
 from sigmabench.samplers import DPMpp2MSDE, DPMSolverM, EulerAncestral, Level, Path
 from sigmabench.samplers.ancestral_second_order import DPM2Ancestral, DPMpp2SAncestral, RESMultistepAncestral
@@ -16,7 +17,6 @@ from sigmabench.samplers.conformance.convergence import (
     slope,
 )
 from sigmabench.samplers.euler_maruyama import EulerMaruyama
-from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
 from sigmabench.samplers.run import sample
@@ -39,19 +39,6 @@ SAMPLERS = [
     Seeds3(),
     Seeds3(eta=0.0),
 ]
-
-
-PATHS = {
-    "VE": Path([*jagged_path("VE", 9).levels, CLEAN]),
-    "VP": jagged_path("VP", 9),
-    "flow": pure_noise_path("flow", 9, last=0.0),
-    "zero terminal SNR": pure_noise_path("VP", 9),
-}
-
-
-def run(sampler, path, problem=BIMODAL, seeds=(1, 2, 3)):
-    noise = SeededNoise(seeds, (5,), dtype=torch.float64)
-    return sample(sampler, problem, noise.initial() * path.levels[0].norm, path, noise)
 
 
 SAME = [

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 from scipy.integrate import quad
+from walks import PATHS, run
 
-from sigmabench.samplers import RES2S, DPMpp2MSDE, Euler, EulerAncestral, Level, Path, Seeds2
-from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, moment_error, pure_noise_path, slope
+from sigmabench.samplers import RES2S, DPMpp2MSDE, Euler, EulerAncestral, Level, Seeds2
+from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, moment_error, slope
 from sigmabench.samplers.er_sde import ERSDE
-from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
 from sigmabench.samplers.reverse_sde import adams_weights, moments
@@ -17,19 +17,6 @@ from sigmabench.samplers.run import sample
 from sigmabench.samplers.sa_solver import SASolver
 from sigmabench.samplers.sde_multistep import DPMpp3MSDE
 from sigmabench.samplers.testing import label
-
-PATHS = {
-    "VE": Path([*jagged_path("VE", 9).levels, CLEAN]),
-    "VP": jagged_path("VP", 9),
-    "flow": pure_noise_path("flow", 9, last=0.0),
-    "zero terminal SNR": pure_noise_path("VP", 9),
-}
-
-
-def run(sampler, path):
-    noise = SeededNoise((1, 2, 3), (5,), dtype=torch.float64)
-    return sample(sampler, BIMODAL, noise.initial() * path.levels[0].norm, path, noise)
-
 
 SAME = [
     (SASolver(predictor=1, corrector=0), EulerAncestral()),

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from walks import PATHS, run
 
 from sigmabench.plugins.registry import build, describe
-from sigmabench.samplers import DPM2, DPMpp2M, Euler, EulerAncestral, Heun, Level, Path
+from sigmabench.samplers import DPM2, DPMpp2M, Euler, EulerAncestral, Heun, Level
 from sigmabench.samplers.cfg_pp import CFGpp
 from sigmabench.samplers.churn import Churn
 from sigmabench.samplers.conformance.convergence import SCALES, jagged_path, output_moments, pure_noise_path
@@ -30,19 +31,6 @@ SAMPLERS = [
     Restart(sampler=Euler(), repeats=2),
     PredictorCorrector(),
 ]
-
-
-PATHS = {
-    "VE": Path([*jagged_path("VE", 9).levels, CLEAN]),
-    "VP": jagged_path("VP", 9),
-    "flow": pure_noise_path("flow", 9, last=0.0),
-    "zero terminal SNR": pure_noise_path("VP", 9),
-}
-
-
-def run(sampler, path):
-    noise = SeededNoise((1, 2, 3), (5,), dtype=torch.float64)
-    return sample(sampler, BIMODAL, noise.initial() * path.levels[0].norm, path, noise)
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())

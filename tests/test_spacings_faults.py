@@ -57,7 +57,9 @@ def test_spacings_in_sigma_go_from_the_noisiest_to_the_cleanest_trained_level(sp
 
 
 @pytest.mark.xfail(
-    strict=True, reason="diffusers takes the ends of the sigmas from timesteps that it has spaced already"
+    raises=AssertionError,
+    strict=True,
+    reason="diffusers takes the ends of the sigmas from timesteps that it has spaced already",
 )
 @pytest.mark.parametrize("scheduler", [EulerDiscreteScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler])
 @pytest.mark.parametrize("option", ["use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"])
@@ -70,7 +72,7 @@ def test_one_step_of_karras_starts_at_the_noisiest_level():
     assert Karras()(SD, 1) == [SD.level(1.0), CLEAN]
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers' one timestep of linspace is 0, the cleanest")
+@pytest.mark.xfail(raises=AssertionError, strict=True, reason="diffusers' one timestep of linspace is 0, the cleanest")
 @pytest.mark.parametrize("scheduler", [EulerDiscreteScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler])
 @pytest.mark.parametrize("karras", [False, True])
 def test_diffusers_one_step_starts_at_the_noisiest_level(scheduler, karras):
@@ -85,7 +87,11 @@ def test_no_step_of_a_thousand_is_repeated(spacing):
     assert all(noisy > clean for noisy, clean in pairwise(times))
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers rounds the times of its sigmas to whole timesteps, which then repeat")
+@pytest.mark.xfail(
+    raises=AssertionError,
+    strict=True,
+    reason="diffusers rounds the times of its sigmas to whole timesteps, which then repeat",
+)
 @pytest.mark.parametrize("scheduler", [DPMSolverMultistepScheduler, UniPCMultistepScheduler, DEISMultistepScheduler])
 @pytest.mark.parametrize("option", ["use_karras_sigmas", "use_beta_sigmas"])
 def test_diffusers_repeats_no_timestep(scheduler, option):
@@ -99,7 +105,11 @@ def test_the_first_levels_of_karras_on_cosine_are_different_times():
     assert all(noisy > clean for noisy, clean in pairwise(times))
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers calls four levels from 20291 to 7000 timestep 998, and none 999")
+@pytest.mark.xfail(
+    raises=AssertionError,
+    strict=True,
+    reason="diffusers calls four levels from 20291 to 7000 timestep 998, and none 999",
+)
 def test_diffusers_first_timesteps_of_karras_on_cosine_are_different():
     timesteps = theirs(
         DPMSolverMultistepScheduler, 20, beta_schedule="squaredcos_cap_v2", use_karras_sigmas=True
@@ -112,13 +122,19 @@ def test_beta_takes_quantiles_of_time():
     assert Beta()(SD, 20)[10].ve_sigma == pytest.approx(1.62, abs=0.01)
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers takes quantiles of sigma, which arXiv:2407.12173 takes of time")
+@pytest.mark.xfail(
+    raises=AssertionError,
+    strict=True,
+    reason="diffusers takes quantiles of sigma, which arXiv:2407.12173 takes of time",
+)
 @pytest.mark.parametrize("scheduler", [DPMSolverMultistepScheduler, EulerDiscreteScheduler])
 def test_diffusers_beta_takes_quantiles_of_time(scheduler):
     assert theirs(scheduler, 20, use_beta_sigmas=True).sigmas[10].item() == pytest.approx(1.62, abs=0.1)
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers' DEIS repeats its last sigma instead of denoising to 0")
+@pytest.mark.xfail(
+    raises=AssertionError, strict=True, reason="diffusers' DEIS repeats its last sigma instead of denoising to 0"
+)
 @pytest.mark.parametrize("option", ["use_karras_sigmas", "use_exponential_sigmas"])
 def test_diffusers_deis_ends_clean(option):
     sigmas = theirs(DEISMultistepScheduler, 10, **{option: True}).sigmas.tolist()
@@ -133,7 +149,9 @@ def test_leading_is_refused_at_zero_terminal_snr(spacing):
 
 
 @pytest.mark.xfail(
-    strict=True, reason="diffusers starts at timestep 950 of a network that begins at 999, and says nothing"
+    raises=AssertionError,
+    strict=True,
+    reason="diffusers starts at timestep 950 of a network that begins at 999, and says nothing",
 )
 def test_diffusers_starts_at_pure_noise_at_zero_terminal_snr():
     scheduler = theirs(DDIMScheduler, 20, rescale_betas_zero_snr=True)
@@ -146,7 +164,9 @@ def test_karras_at_zero_terminal_snr_starts_at_pure_noise_and_says_what_it_needs
         Karras()(ZeroTerminalSNR(), 20)
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers puts 4096 for infinity and then repeats timesteps")
+@pytest.mark.xfail(
+    raises=AssertionError, strict=True, reason="diffusers puts 4096 for infinity and then repeats timesteps"
+)
 def test_diffusers_karras_at_zero_terminal_snr_has_different_timesteps():
     options = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "use_karras_sigmas": True}
     timesteps = theirs(DPMSolverMultistepScheduler, 20, **options).timesteps.tolist()
@@ -159,7 +179,9 @@ def test_crash_keeps_to_the_levels_of_the_schedule():
     assert Crash()(SD, 10)[0] == SD.level(1.0)
 
 
-@pytest.mark.xfail(strict=True, reason="diffusers' IPNDM starts at alpha = 0 whatever the betas of the model")
+@pytest.mark.xfail(
+    raises=AssertionError, strict=True, reason="diffusers' IPNDM starts at alpha = 0 whatever the betas of the model"
+)
 def test_diffusers_ipndm_starts_at_the_noisiest_trained_level():
     scheduler = IPNDMScheduler(trained_betas=np.array(SD.betas()))
     scheduler.set_timesteps(10)
