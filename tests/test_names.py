@@ -11,7 +11,7 @@ from sigmabench.eval.errors import UsageError
 from sigmabench.eval.sweep import Sweep, load_sweep
 from sigmabench.plugins.names import UnknownPair, known_names, resolve
 from sigmabench.plugins.names.defaults import DEFAULTS
-from sigmabench.plugins.names.diffusers import READERS
+from sigmabench.plugins.names.diffusers import READERS, REFUSED
 from sigmabench.plugins.registry import build
 from sigmabench.samplers import Level
 from sigmabench.samplers.problems import BIMODAL
@@ -168,6 +168,11 @@ def test_the_defaults_are_those_of_the_classes(name):
 
 def test_every_scheduler_has_its_defaults():
     assert READERS.keys() == DEFAULTS.keys()
+
+
+def test_every_scheduler_of_diffusers_is_read_or_refused_with_a_reason():
+    theirs = {name for name in dir(diffusers.schedulers) if name.endswith("Scheduler")}
+    assert theirs <= {*READERS, *REFUSED}
 
 
 SD = "beta_schedule='scaled_linear', beta_start=0.00085, beta_end=0.012"

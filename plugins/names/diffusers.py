@@ -13,7 +13,31 @@ from ..expression import Call, parse
 from .resolved import Resolved, UnknownPair, resolved
 from .settings_read import Settings
 
+_TOKENS = "its noise is that of tokens, not Gaussian"
+_TWO_TIMES = "its network answers for two times; samplers here ask for x0 at one level"
+_OWN = "it belongs to one model, whose pipeline sets it: give the pipeline to the diffusers backend"
 REFUSED = {
+    "AmusedScheduler": _TOKENS,
+    "BlockRefinementScheduler": _TOKENS,
+    "DiscreteDDIMScheduler": _TOKENS,
+    "EntropyBoundScheduler": _TOKENS,
+    "VQDiffusionScheduler": _TOKENS,
+    "FlowMapEulerDiscreteScheduler": _TWO_TIMES,
+    "PiflowScheduler": "its network answers with a policy for many small steps",
+    "ConsistencyDecoderScheduler": "it is part of a decoder",
+    "RePaintScheduler": "it needs an image and a mask at every step: repaint, with a host that keeps the image",
+    "KarrasVeScheduler": "it is deprecated: churn(heun) with karras on ve",
+    "ScoreSdeVeScheduler": "its levels are a geometric row: predictor_corrector with exponential on ve",
+    "ScoreSdeVpScheduler": "it is deprecated: euler_maruyama on vp_sde",
+    "LTXEulerAncestralRFScheduler": "its levels are given by its pipeline: euler_ancestral(noise=flow) with ltxv",
+    "CogVideoXDDIMScheduler": "its schedule is shifted in SNR: ddim on snr_shift(scaled_linear) with trailing",
+    "CogVideoXDPMScheduler": "its schedule is shifted in SNR: dpmpp_2m_sde on snr_shift(scaled_linear) with trailing",
+    "DDPMWuerstchenScheduler": "its times are a cosine's, given by its pipeline: ddpm on cosine",
+    "UnCLIPScheduler": "its network predicts its variance: ddpm(variance=learned), from Python",
+    "HeliosScheduler": _OWN,
+    "HeliosDMDScheduler": _OWN,
+    "MiniMaxH3Scheduler": "it is its model's: euler with trailing on flow(shift=12)",
+    "RFD4ProteinaScheduler": _OWN,
     "SCMScheduler": "its second step starts at an angle of 1.3; use lcm with tabulated spacing on trigflow",
     "DDIMInverseScheduler": "it adds noise instead of removing it, as ddim_inverse",
     "DPMSolverMultistepInverseScheduler": "it adds noise instead of removing it, as inverse(dpmpp_2m)",
