@@ -1,5 +1,6 @@
 """Models of a sweep that start from an image or are given one, against the stock pipelines that do."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -88,6 +89,37 @@ def test_inpainting_keeps_what_is_black(saved, tmp_path, make, strength):
     kept = model.source.mask.expand_as(x) == 0
     near(x[kept], model.source.z.expand_as(x)[kept])
     assert (x - model.source.z)[~kept].abs().min() > 0
+
+
+@pytest.mark.parametrize("make", [stable_diffusion, flux])
+def test_the_grey_of_a_gradual_mask_is_the_time_from_which_a_place_is_made_anew(saved, tmp_path, make):
+    scheduler, _, size, _, guidance, _ = FAMILIES[make]
+    picture_file, grey = picture(tmp_path), tmp_path / "grey.png"
+    side = Image.open(picture_file).size[0]
+    quarters = np.kron(np.array([[0, 128], [128, 255]]), np.ones((side // 2, side // 2)))
+    Image.fromarray(quarters.astype(np.uint8)).save(grey)
+    settings = {"image": picture_file, "mask": str(grey), **size}
+    model = Diffusers(saved(make, scheduler), gradual=True, **settings).load()
+    plain = Diffusers(saved(make, scheduler), **{**settings, "mask": ""}).load()
+    assert "gradual=True" in model.id
+    own, x = model.encode(PROMPTS), torch.randn(2, *model.shape, generator=torch.Generator().manual_seed(0))
+    white, black = model.source.mask.expand_as(x) > 0.9, model.source.mask.expand_as(x) < 0.1
+    middle = ~(white | black)
+    assert white.any() and black.any() and middle.any()  # noqa: PT018
+    levels = [model.schedule.level(time) for time in (0.8, 0.2)]
+    x0, free, z = model.denoise(x, levels, own), plain.denoise(x, levels, own), model.source.z.expand_as(x)
+    near(x0[white], free[white])
+    near(x0[black], z[black])
+    near(x0[0][middle[0]], z[0][middle[0]])
+    near(x0[1][middle[1]], free[1][middle[1]])
+    end = ours(model, guidance)
+    near(end[black], z[black])
+    assert (end - z)[middle].abs().min() > 0
+
+
+def test_a_gradual_mask_needs_a_mask(saved):
+    with pytest.raises(ValueError, match="gradual = True needs mask"):
+        Diffusers(saved(stable_diffusion, DDIM), gradual=True).load()
 
 
 def test_the_latents_of_an_image_are_the_autoencoders_mean(saved, tmp_path):

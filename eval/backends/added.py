@@ -37,6 +37,8 @@ def check(settings: Diffusers, device: str) -> None:
             raise ValueError(f"{name} = {getattr(settings, name)!r} needs {needed}, which is not given")
     if settings.strength < 1 and not settings.image:
         raise ValueError(f"strength = {settings.strength} needs image, which is not given")
+    if settings.gradual and not settings.mask:
+        raise ValueError("gradual = True needs mask, which is not given")
     if settings.offload != "none" and torch.device(device).type == "cpu":
         raise ValueError(f"offload = {settings.offload!r} needs an accelerator; on the CPU leave it out")
     for name in ("lora", "embedding", "ip_adapter"):

@@ -41,6 +41,7 @@ class Diffusers:
     image: str = setting("", help="image file to start from: image to image, inpainting or super-resolution")
     strength: float = setting(1.0, low=0.0, high=1.0, help="part of the steps that is walked, from the noised image")
     mask: str = setting("", help="image file: white is made anew, black is kept")
+    gradual: bool = setting(False, help="grey of the mask is the time, 1 at noise, from which on a place is made anew")
     offload: str = setting(
         "none", choices=("none", "model", "sequential"), help="keeps on the GPU only the network, or the layer, at work"
     )

@@ -65,7 +65,7 @@ class DiffusersModel:
             return self._predict.denoise(lambda y, times: self.replay(y, times, own), x[part], levels[part])
 
         x0 = self.memory(len(x), evaluate)
-        return x0 if self.source is None else self.source.kept(x0)
+        return x0 if self.source is None else self.source.kept(x0, [self.schedule.time(level) for level in levels])
 
     def decode(self, x: Tensor) -> Tensor:
         """Clean latents (B, *shape) to uint8 (B, 3, H, W) on the CPU."""
@@ -80,10 +80,12 @@ class DiffusersModel:
         settings, conditioned = self.settings, CHANNELS in self.replay.conditions
         if conditioned and settings.strength < 1 and "strength" not in arguments.parameters:
             raise ValueError(f"strength: {self.replay.name} does not start from its image; leave it out")
+        if settings.gradual and conditioned:
+            raise ValueError(f"gradual: {self.replay.name} gives its mask to the network itself; leave it out")
         if not settings.image or (conditioned and settings.strength == 1):
             return None
         mask = "" if conditioned else settings.mask
-        return SourceImage(self.autoencoder, self.shape, settings.image, mask, self.device)
+        return SourceImage(self.autoencoder, self.shape, settings.image, mask, self.device, settings.gradual)
 
 
 def network_of(pipe: Any) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,25 +36,43 @@ class SourceImage:
 
     What is kept is said to the sampler as its prediction there: x0 = z. With the deterministic samplers, x is then
     alpha z + sigma noise at every level, as in the pipelines of diffusers. Meng et al. 2022 (SDEdit), arXiv 2108.01073;
-    Lugmayr et al. 2022 (RePaint), arXiv 2201.09865.
+    Lugmayr et al. 2022 (RePaint), arXiv 2201.09865. A gradual mask keeps a place until the time, from 1 at noise to 0,
+    is down to its grey. Levin, Fried 2023 (differential diffusion), arXiv 2306.00950.
     """
 
-    def __init__(self, autoencoder: Autoencoder, shape: tuple[int, ...], image: str, mask: str, device: Any) -> None:
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        shape: tuple[int, ...],
+        image: str,
+        mask: str,
+        device: Any,
+        gradual: bool = False,
+    ) -> None:
         size = autoencoder.size(shape)
         self.z = autoencoder.encode(_pixels(read_image(image), size).to(device))
         self.mask: Tensor | None = None
+        self.gradual = gradual
         if mask:
-            white = (_pixels(read_image(mask).convert("L"), size) >= 0).float()
-            self.mask = autoencoder.like_latents(white, shape).to(device)
+            grey = (_pixels(read_image(mask).convert("L"), size) + 1) / 2
+            self.mask = autoencoder.like_latents(grey if gradual else (grey >= 0.5).float(), shape).to(device)
 
     def begin(self, noise: Tensor, level: Level, strength: float) -> Tensor:
         """The first x; what is made anew starts from noise alone if all of the steps are walked."""
         x = level.alpha * self.z + level.sigma * noise
-        return x if self.mask is None or strength < 1 else torch.lerp(x, noise * level.norm, self.mask)
+        return x if self.mask is None or strength < 1 else torch.lerp(x, noise * level.norm, self._anew([1.0]))
 
-    def kept(self, x0: Tensor) -> Tensor:
-        """The prediction, z where the mask is black."""
-        return x0 if self.mask is None else torch.lerp(self.z.to(x0), x0, self.mask.to(x0))
+    def kept(self, x0: Tensor, times: Sequence[float]) -> Tensor:
+        """The prediction, z where the mask is black, or darker than the time of each row."""
+        return x0 if self.mask is None else torch.lerp(self.z.to(x0), x0, self._anew(times).to(x0))
+
+    def _anew(self, times: Sequence[float]) -> Tensor:
+        """1 where an image is made anew at its time."""
+        assert self.mask is not None
+        if not self.gradual:
+            return self.mask
+        now = torch.tensor(times, device=self.mask.device).view(-1, *[1] * (self.mask.ndim - 1))
+        return (self.mask.float() >= now).float() * (self.mask > 0)
 
 
 def _pixels(image: Any, size: tuple[int, int]) -> Tensor:

@@ -25,8 +25,8 @@ class ClassifierGuidance:
 
     In eps it is - scale sigma grad_x log p, and the gradient goes through the network. Dhariwal and Nichol train their
     classifier on noisy images; this one sees the x0 that the network predicts. At alpha = 0, where x says nothing of
-    the image, it is left out. Dhariwal, Nichol 2021, arXiv:2105.05233, Algorithm 2; of x0: Bansal et al. 2023,
-    arXiv:2302.07121.
+    the image, it is left out. The metric class_agreement asks the same judge, so it says nothing of these images.
+    Dhariwal, Nichol 2021, arXiv:2105.05233, Algorithm 2; of x0: Bansal et al. 2023, arXiv:2302.07121.
     """
 
     scale: float = setting(1.0, low=0.0, high=1000.0, help="0 is none")
@@ -45,7 +45,8 @@ class ClassifierGuidance:
 class CLIPGuidance:
     """guidance + scale sigma^2 / alpha grad_x s cos(image, text), by an image-text model that sees x0; s its own scale.
 
-    s cos is log p(text | image) up to what the image alone decides. Otherwise as ``classifier``.
+    s cos is log p(text | image) up to what the image alone decides. The metric clip_score by the embedded model is the
+    same judge, so it says nothing of these images. Otherwise as ``classifier``.
     Nichol et al. 2021 (GLIDE), arXiv:2112.10741, section 2.3; of x0: https://github.com/crowsonkb/v-diffusion-pytorch
     """
 
