@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class UsageError(ValueError):
     """Bad input, found before any work was started."""
+
+
+class NotApplicable(ValueError):  # noqa: N818
+    """A metric that by its nature has no number for a cell; the cell is refused there, and nothing has failed."""

@@ -60,7 +60,7 @@ class Leader:
             return
         try:
             value = metric.evaluate(self.store.observations(planned.cell, images)).value
-        except (ValueError, KeyError, OSError):
+        except Exception:
             return  # the report says why
         self.standings[key] = Standing(images, value)
 

@@ -128,7 +128,9 @@ class Maker:
             write_images(self.store.folder(shard.cell) / "images", list(batch), images)
         prompts = [sample.prompt for sample in batch]
         seen = {
-            one.name: observe(one, done.x, self.store, shard.cell, batch) if is_state(one) else one(images, prompts)
+            one.name: observe(one, done.x, self.store, shard.cell, batch)
+            if is_state(one)
+            else finite(one.name, one(images, prompts), batch)
             for one in self.observers
         }
         if shown := [i for i, sample in enumerate(batch) if sample.index < PREVIEWS]:
@@ -158,3 +160,18 @@ class Maker:
         shard.closed = True
         shard.parts.clear()
         self.claims.release(shard.name)
+
+
+def finite(name: str, rows: np.ndarray, samples: Sequence[Sample]) -> np.ndarray:
+    """What an observer has seen, unless it is no number.
+
+    Raises:
+        FloatingPointError: naming the observation and the first image.
+    """
+    bad = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+    if bad.any():
+        index = samples[int(bad.argmax())].index
+        raise FloatingPointError(
+            f"{name} of {int(bad.sum())} of {len(rows)} images is not finite, the first is {index}"
+        )
+    return rows

@@ -77,6 +77,15 @@ def _write(
     return write_report(out, results, shown, prompts, about, Judge(comparisons), pictures)
 
 
+def unmeasured(folder: Path) -> dict[str, str]:
+    """Cells whose images are there but of which a metric gave no number, with the reason, as published."""
+    import pandas as pd
+
+    frame = pd.read_parquet(folder / "results.parquet", columns=["cell", "status", "reason", "metric"])
+    failed = frame[(frame["status"] == "failed") & frame["metric"].notna()]
+    return dict(zip(failed["cell"], failed["reason"], strict=True))
+
+
 def _about(plan: Plan, folder: Path) -> dict[str, str]:
     fields = {name: _text(value) for name, value in plan.sweep.model_dump().items() if name != "prompts"}
     prompts = f"{len(plan.prompts)}, the first is {plan.prompts[0]!r}"

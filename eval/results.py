@@ -20,6 +20,7 @@ from ..reports.results import COLUMNS, GIVEN, STANDING
 from .cells import Cell, Planned
 from .comparable import Measurement
 from .comparisons import Costs, Look, compared, families, look, standing
+from .errors import NotApplicable
 from .images import PREVIEW, PREVIEWS
 from .loading import Frames
 from .per_image import per_image
@@ -91,13 +92,14 @@ def covered(store: Store, cell: Cell) -> int:
 
 
 def previews(plan: Plan, store: Store) -> dict[str, np.ndarray]:
-    """The first images of each finished cell, uint8 (k, 3, H, W), the same indices and seeds in all."""
+    """The first images, uint8 (k, 3, H, W), the same indices and seeds in all; of cells that have as many as others."""
     found = {}
     for planned in plan.runnable:
         parts = [o[PREVIEW] for o in store.observations(planned.cell, plan.sweep.images) if PREVIEW in o]
         if parts:
             found[planned.cell.key] = np.concatenate(parts)[:PREVIEWS]
-    return found
+    most = max(map(len, found.values()), default=0)
+    return {key: images for key, images in found.items() if len(images) == most}
 
 
 def _rows(
@@ -116,9 +118,10 @@ def _rows(
     for text, metric in metrics.items():
         try:
             value = metric.evaluate(observed)
-        except (ValueError, KeyError, OSError) as error:
-            reason = f"{text}: {error}"
-            yield {**base, **measured, "metric": text, "status": "failed", "reason": reason, "value": math.nan}, None
+        except Exception as error:  # a plugin's metric may raise anything, and the others go on
+            status = "refused" if isinstance(error, NotApplicable) else "failed"
+            reason = f"{text}: {error}" if isinstance(error, ValueError) else f"{text}: {type(error).__name__}: {error}"
+            yield {**base, **measured, "metric": text, "status": status, "reason": reason, "value": math.nan}, None
         else:
             number = _number(text, metric, value, plan.clusters(value.n))
             yield {**base, **measured, **number}, Measurement(cell, text, value)

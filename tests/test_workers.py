@@ -114,26 +114,6 @@ def test_a_cell_that_fails_in_a_worker_is_recorded_and_not_tried_by_the_next(tmp
     assert set(frame[frame.status == "failed"].sampler) == {broken[0].sampler}
 
 
-def test_a_full_disk_fails_its_cell_and_the_rest_go_on(tmp_path, monkeypatch):
-    put, fail = Store.put, Store.fail
-
-    def full(self, cell, *args, **kwargs):
-        if cell.sampler == "euler":
-            raise OSError(28, "No space left on device")
-        return put(self, cell, *args, **kwargs)
-
-    def no_room_for_the_reason(self, cell, reason):
-        if cell.sampler == "euler":
-            raise OSError(28, "No space left on device")
-        return fail(self, cell, reason)
-
-    monkeypatch.setattr(Store, "put", full)
-    monkeypatch.setattr(Store, "fail", no_room_for_the_reason)
-    outcome = Runner(Sweep(**FIELDS), tmp_path).run(quiet)
-    assert outcome.made == 2 * 520
-    assert set(outcome.failed.values()) == {"OSError: [Errno 28] No space left on device"}
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -16,7 +16,7 @@ from ..leading import Leader
 from ..making import Outcome, Progress
 from ..plans import Plan
 from ..progress import bar
-from ..publish import publish
+from ..publish import publish, unmeasured
 from ..reporting import summary
 from ..runner import Runner
 from ..store import Store
@@ -43,6 +43,7 @@ def run_sweep(checked: Sweep, out: Path, workers: str = "", *, as_json: bool = F
         typer.echo(f"Interrupted. What was finished is kept; `sigmabench resume {out}` goes on from there.", err=True)
         raise typer.Exit(130) from None
     page = publish(runner.plan, out)
+    outcome.failed = {**unmeasured(out), **outcome.failed}
     if as_json:
         typer.echo(json.dumps(_summary(outcome, out, page), indent=1))
     else:

@@ -21,6 +21,7 @@ import numpy as np
 
 from ...plugins.registry import build, describe, entries_in
 from ...samplers.settings import setting, settings
+from ..errors import NotApplicable
 from .estimate import mean
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class TrajectoryError:
             raise ValueError(f"no observations {observer.name!r} of these images; run the sweep again with this metric")
         errors = np.concatenate([shard[observer.name] for shard in shards]).astype(np.float64)
         if np.isnan(errors).any():
-            raise ValueError("there is no solution to compare with: the sampler is stochastic or has another limit")
+            raise NotApplicable("there is no solution to compare with: the sampler is stochastic or has another limit")
         quartiles = np.quantile(errors, (0.25, 0.5, 0.75)).tolist()
         card = {
             "metric": "trajectory_error",
