@@ -16,18 +16,19 @@ def per_image(measurements: Sequence[Measurement], prompts: Sequence[str]) -> pd
     """One column for each metric: its value plus the image's influence on it.
 
     For a mean, such as a CLIP score, that is the image's own score; for a distance it says which images make it large.
-    The mean of a column over a cell is the cell's number.
+    The mean of a column over a cell is the cell's number. Cells and prompts are categories: each text is kept once.
     """
     cells = {measurement.cell.key: measurement.cell for measurement in measurements}
+    texts = {prompt: code for code, prompt in enumerate(dict.fromkeys(prompts))}
+    codes = np.array([texts[prompt] for prompt in prompts])
     frames = []
-    for key, cell in cells.items():
+    for number, (key, cell) in enumerate(cells.items()):
         own = [measurement for measurement in measurements if measurement.cell.key == key]
         index = np.arange(max(measurement.value.n for measurement in own))
         columns = {one.metric: pd.Series(one.value.value + one.value.influence.astype(np.float64)) for one in own}
-        about = {"cell": key, "index": index, "seed": cell.seed + index, "prompt": _prompts(index, prompts)}
+        about = {
+            "cell": pd.Categorical.from_codes(np.full(len(index), number), list(cells)), "index": index,
+            "seed": cell.seed + index, "prompt": pd.Categorical.from_codes(codes[index % len(codes)], list(texts)),
+        }  # fmt: skip
         frames.append(pd.DataFrame({**about, **columns}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ABOUT))
-
-
-def _prompts(index: np.ndarray, prompts: Sequence[str]) -> list[str]:
-    return [prompts[i % len(prompts)] for i in index]
