@@ -24,7 +24,7 @@ from ..samplers.level import Level
 from ..samplers.perturbation import Branch, Perturbed
 from .branches import answering
 from .jobs import Done, Job, Live, Reply, Request, Walk
-from .protocols import Condition, Drawing, Given, Model
+from .protocols import Condition, Counting, Drawing, Model
 
 STARTS = 16  # predictions for starting noises that are kept
 
@@ -77,9 +77,9 @@ def _drawn(model: Drawing, job: Job) -> Done:
 
 
 def _declared(model: Drawing, job: Job) -> int:
-    """Evaluations as the sampler and the guidance declare them; 0 for given images, of which none are known."""
-    if isinstance(model, Given):
-        return 0
+    """Evaluations as the model counts them, else as the sampler and the guidance declare them."""
+    if isinstance(model, Counting):
+        return len(job.samples) * model.evaluations(job.cell)
     sampler, guidance = build("sampler", job.cell.sampler), build("guidance", job.cell.guidance)
     return len(job.samples) * job.cell.steps * (sampler.evaluations or 1) * len(guidance.branches(Level(1.0, 1.0)))
 

@@ -102,6 +102,15 @@ class Drawing(Protocol):
 
 
 @runtime_checkable
+class Counting(Drawing, Protocol):
+    """One that knows what a cell takes; of others it is what the sampler and the guidance declare."""
+
+    def evaluations(self, cell: Cell) -> int:
+        """Of networks, for one image."""
+        ...
+
+
+@runtime_checkable
 class Given(Drawing, Protocol):
     """Images that are there already. Nothing is known of how they were made, so there is one cell of them."""
 

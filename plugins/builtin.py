@@ -163,11 +163,12 @@ def register_guidance(register: Register) -> None:
 
 @hookimpl
 def register_backends(register: Register) -> None:
-    from ..eval.backends import comfyui, connected, diffusers_pipeline, embedded, images, mixture
+    from ..eval.backends import cascade, comfyui, connected, diffusers_pipeline, embedded, images, mixture
 
     register("embedded", embedded.Embedded)
     register("gaussian_mixture", mixture.GaussianMixture)
     register("diffusers", diffusers_pipeline.Diffusers)
+    register("cascade", cascade.Cascade)
     register("connected", connected.Connected)
     register("comfyui", comfyui.ComfyUI)
     register("images", images.Images)

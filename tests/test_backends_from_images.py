@@ -11,6 +11,7 @@ from PIL import Image  # noqa: E402
 from stock_pipelines import (  # noqa: E402
     EVEN,
     PROMPTS,
+    SEED,
     STEPS,
     drawn,
     mask,
@@ -34,6 +35,13 @@ from tiny_pipelines import (  # noqa: E402
 )
 
 from sigmabench.eval.backends.diffusers_pipeline import Diffusers  # noqa: E402
+from sigmabench.eval.backends.source_image import pictures  # noqa: E402
+from sigmabench.eval.cells import samples  # noqa: E402
+from sigmabench.eval.results import results  # noqa: E402
+from sigmabench.eval.runner import Runner  # noqa: E402
+from sigmabench.eval.store import Store  # noqa: E402
+from sigmabench.eval.sweep import Sweep  # noqa: E402
+from sigmabench.plugins.registry import build  # noqa: E402
 
 DDIM, FLOW = diffusers.DDIMScheduler(**SD15), diffusers.FlowMatchEulerDiscreteScheduler()
 SIZE = {"height": 16, "width": 16}
@@ -200,3 +208,44 @@ def test_both_stages_of_a_cascade_in_pixels(tmp_path):
                 PROMPTS, num_inference_steps=STEPS, guidance_scale=5.0, generator=seeds, output_type="pt", **given
             ).images
         near((ours(model, "cfg(5)") / 2 + 0.5).clamp(0, 1), (expected / 2 + 0.5).clamp(0, 1))
+
+
+def test_a_cascade_enlarges_every_image_of_its_first_stage(tmp_path):
+    first, second = deepfloyd_stages(tmp_path)
+    stages = f"first=diffusers(path='{first}'), second=diffusers(path='{second}')"
+    fields = {"prompts": PROMPTS, "samplers": ["euler"], "guidance": ["cfg(5)"], "metrics": ["luminance"]}
+    models = [f"cascade({stages}, sampler=euler, steps={steps}, guidance=cfg(3))" for steps in (STEPS, 2)]
+    sweep = Sweep(models=models, steps=[STEPS, 3], images=2, seed=SEED, **fields)
+    runner = Runner(sweep, tmp_path / "run")
+    assert runner.run(lambda images, cell: None).failed == {}
+    frame = results(runner.plan, Store(tmp_path / "run"))
+    assert frame["nfe"].tolist() == [20, 16, 14, 10]
+    assert frame["value"].nunique() == 4
+    model = build("backend", models[0]).load()
+    images = model.draw(runner.plan.cells[0].cell, samples(sweep, PROMPTS, 0, 2))
+    small = pictures(model.first.decode(ours(model.first, "cfg(5)")))
+    pipe = diffusers.DiffusionPipeline.from_pretrained(second)
+    pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+        pipe.scheduler.config, solver_order=1, timestep_spacing="trailing", variance_type=None
+    )
+    seeds = [torch.Generator().manual_seed(SEED + i) for i in range(2)]
+    with drawn(pipe, model.second):
+        options = {"num_inference_steps": STEPS, "guidance_scale": 3.0, "generator": seeds, "output_type": "pt"}
+        expected = pipe(PROMPTS, image=small, **options).images
+    expected = ((expected / 2 + 0.5).clamp(0, 1) * 255).round()
+    assert (images - expected).abs().max() <= 1
+
+
+def test_stages_that_do_not_go_together_are_refused(saved, tmp_path):
+    folder = saved(stable_diffusion, DDIM)
+    first, second = deepfloyd_stages(tmp_path)
+    for settings, message in [
+        ("", "cascade needs stages: first=diffusers"),
+        (f"first=diffusers(path='{folder}'), second=diffusers(path='{folder}')", "is not given an image to enlarge"),
+        (
+            f"first=diffusers(path='{first}'), second=diffusers(path='{second}'), sampler=dpm_adaptive",
+            "sampler = 'dpm_adaptive' chooses its steps for each image",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            build("backend", f"cascade({settings})").load()

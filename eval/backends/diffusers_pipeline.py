@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...samplers.settings import setting, settings
 
@@ -46,8 +46,11 @@ class Diffusers:
         "none", choices=("none", "model", "sequential"), help="keeps on the GPU only the network, or the layer, at work"
     )
 
-    def load(self, device: str = "cpu", dtype: str = "float32") -> DiffusersModel:
+    def load(self, device: str = "cpu", dtype: str = "float32", picture: Any = None) -> DiffusersModel:
         """
+        Args:
+            picture: one that the pipeline is given, where ``image`` names none.
+
         Raises:
             FileNotFoundError, ValueError, ImportError: the folder, the hub's model, a file or a package is missing, the
                 settings do not go together, or the pipeline is of a kind that cannot be replayed; naming it and the
@@ -64,7 +67,7 @@ class Diffusers:
         folder = pipeline_folder(self.path)
         name = f"{folder_name(self.path)}-{folder_hash(folder)}{varied(self)}"
         pipe = placed(add(load_pipeline(folder, number), self), device, self.offload)
-        return DiffusersModel(self, pipe, name)
+        return DiffusersModel(self, pipe, name, picture)
 
 
 def varied(settings: Diffusers) -> str:

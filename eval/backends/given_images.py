@@ -54,6 +54,10 @@ class GivenImages:
                 f"the first that is missing is {self.named.wanted(first)}: add it, or take fewer images"
             )
 
+    def evaluations(self, cell: Cell) -> int:
+        """None that are known of."""
+        return 0
+
     def draw(self, cell: Cell, samples: Sequence[Sample]) -> Tensor:
         """Images of these samples, uint8 (B, 3, H, W)."""
         self.check_images(samples)

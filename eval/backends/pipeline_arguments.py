@@ -20,16 +20,32 @@ CLASSES = ("0", "1", "2")
 
 
 class PipelineArguments:
-    """Prompts to keyword arguments; a pipeline that makes classes is given their numbers."""
+    """Prompts to keyword arguments; a pipeline that makes classes is given their numbers.
 
-    def __init__(self, pipe: Any, network: nn.Module, settings: Diffusers) -> None:
+    Args:
+        image: in the place of the file that the settings name.
+    """
+
+    def __init__(self, pipe: Any, network: nn.Module, settings: Diffusers, image: Any = None) -> None:
         self.pipe, self.network, self.settings = pipe, network, settings
+        self.image = read_image(settings.image) if settings.image else image
         self.parameters = inspect.signature(pipe.__call__).parameters
         self.by_class = "class_labels" in self.parameters
         self.probes = CLASSES if self.by_class else PROBES
 
-    def __call__(self, prompts: Sequence[str], guided: bool = False) -> dict[str, Any]:
-        """Those that the pipeline knows, for these prompts."""
+    def __call__(
+        self,
+        prompts: Sequence[str],
+        guided: bool = False,
+        images: Sequence[Any] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> dict[str, Any]:
+        """Those that the pipeline knows, for these prompts.
+
+        Args:
+            images: one for each prompt, where they are not all the same.
+            seeds: of what the pipeline draws; all are 0 by default, so that rows are alike in noise.
+        """
         config: Any = self.network.config
         distilled = config.get("guidance_embeds") or config.get("time_cond_proj_dim")
         wanted = {
@@ -39,20 +55,20 @@ class PipelineArguments:
             "width": self.settings.width,
             "num_inference_steps": PROBE_STEPS,
             "guidance_scale": self.settings.distilled_guidance if distilled else 2.0 if guided else 1.0,
-            "generator": [torch.Generator().manual_seed(0) for _ in prompts],  # so that rows are alike in noise
+            "generator": [torch.Generator().manual_seed(seed) for seed in seeds or [0] * len(prompts)],
             "output_type": "latent",
             "use_resolution_binning": False,
-            **self._pictures(prompts),
+            **self._pictures(prompts, images),
         }
         if self.by_class:
             wanted["class_labels"] = [self._label(prompt) for prompt in prompts]
         return {name: value for name, value in wanted.items() if name in self.parameters and value is not None}
 
-    def _pictures(self, prompts: Sequence[str]) -> dict[str, Any]:
-        """Arguments for the images that the settings name."""
+    def _pictures(self, prompts: Sequence[str], images: Sequence[Any] | None) -> dict[str, Any]:
+        """Arguments for the images that the pipeline starts from or is given."""
         settings, found = self.settings, dict[str, Any]()
-        if settings.image:
-            found["image"] = [read_image(settings.image)] * len(prompts)
+        if self.image is not None:
+            found["image"] = list(images or [self.image] * len(prompts))
             found["strength"] = 1.0
         if settings.mask:
             found["mask_image"] = [read_image(settings.mask)] * len(prompts)

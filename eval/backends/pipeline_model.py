@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 class DiffusersModel:
     """A pipeline taken apart: its network is replayed, its scheduler only read."""
 
-    def __init__(self, settings: Diffusers, pipe: Any, name: str) -> None:
+    def __init__(self, settings: Diffusers, pipe: Any, name: str, picture: Any = None) -> None:
         self.id = f"diffusers/{name}"
         self.pipe, self.settings = pipe, settings
         self.network: nn.Module = network_of(pipe)
         self.device, self.strength = pipe._execution_device, settings.strength
         self.dtype = next(self.network.parameters()).dtype
-        arguments = PipelineArguments(pipe, self.network, settings)
+        arguments = PipelineArguments(pipe, self.network, settings, picture)
         self.autoencoder = Autoencoder(pipe, settings.height, settings.width)
         self.replay = Replay(pipe, self.network, arguments, arguments.probes)
         scheduler = pipe.scheduler

@@ -55,6 +55,11 @@ class Replay:
         rows = [self._encoded[prompt] for prompt in prompts]
         return {name: torch.cat([row[name] for row in rows]) for name in self.conditions}
 
+    def channels_of(self, prompts: Sequence[str], images: Sequence[Any], seeds: Sequence[int]) -> Tensor:
+        """The channels that the network is given beside x for these images, a row for each."""
+        arguments = self.arguments(prompts, images=images, seeds=seeds)
+        return self._leaves(record(self.pipe, self.network, arguments))[CHANNELS]
+
     def __call__(self, x: Tensor, times: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
         """The network's output for x (B, *shape) at the scheduler's timesteps (B,), as the scheduler would get it."""
         own = x.to(self.dtype)

@@ -31,6 +31,13 @@ def read_image(path: str) -> Any:
         raise ValueError(f"{path} is not an image that can be read") from error
 
 
+def pictures(images: Tensor) -> list[Any]:
+    """uint8 (B, 3, H, W) as images of Pillow."""
+    from PIL import Image
+
+    return [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images.cpu()]
+
+
 class SourceImage:
     """The image z that a walk starts from, x = alpha z + sigma noise, and keeps where the mask is black.
 

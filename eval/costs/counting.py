@@ -16,7 +16,7 @@ from ...samplers.perturbation import AttendedRegions, Branch, Judged, Perturbed,
 from ...samplers.run import guide, start
 from ..branches import cost
 from ..cells import Cell, levels
-from ..protocols import Drawing, Given, Model, Starting
+from ..protocols import Counting, Drawing, Model, Starting
 
 Branches = tuple[Branch, ...]
 
@@ -45,8 +45,8 @@ def count(cell: Cell, model: Model) -> Counted:
     Exact for every method whose steps are the path's. Under error control the data decide the steps: the count is that
     of normal data, a lower bound in practice.
     """
-    if isinstance(model, Given):
-        return Counted((Level(0.0, 1.0), ()), Counter())
+    if isinstance(model, Counting):
+        return Counted((Level(0.0, 1.0), ()), Counter({("cond",): model.evaluations(cell)}))
     if isinstance(model, Drawing):
         sampler, guidance = build("sampler", cell.sampler), build("guidance", cell.guidance)
         asked = tuple(guidance.branches(Level(1.0, 1.0)))
