@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections import Counter
 from itertools import product
 
@@ -14,7 +15,7 @@ from ..samplers.path import Path as LevelPath
 from ..samplers.perturbation import Branch, Perturbed, conditions_of
 from .branches import NAMED, answering, needed
 from .prompts import prompts_hash
-from .protocols import Drawing, Given, Model, Sample, Starting
+from .protocols import Distilled, Drawing, Given, Model, Sample, Starting
 from .sweep import MODEL_SCHEDULE, Sweep
 
 EPOCH = 1  # raise it when a change of code changes images of the same settings
@@ -168,6 +169,8 @@ def _planned(cell: Cell, backend: str, model: Model, sweep: Sweep, prompts: list
                 check(prompts)
     except ValueError as error:
         return Planned(cell, backend, str(error))
+    if isinstance(model, Distilled) and (beyond := model.beyond(cell)):
+        warnings.warn(beyond, stacklevel=2)
     others = {one.id for one in changed} - {model.id}
     used = conditions_of(asked)
     negative = sweep.negative if "negative" in used else ""

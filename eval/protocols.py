@@ -123,6 +123,15 @@ class Given(Drawing, Protocol):
 
 
 @runtime_checkable
+class Distilled(Protocol):
+    """A model that may be made for some settings only, and says so of others."""
+
+    def beyond(self, cell: Cell) -> str:
+        """What the cell asks that the model was not made for, and the remedy; "" if nothing."""
+        ...
+
+
+@runtime_checkable
 class Starting(Protocol):
     """A model whose walks may start from more than noise, such as a noised image; of others, from noise alone."""
 

@@ -1,7 +1,9 @@
 """The diffusers backend against stock pipelines: small, with random weights, saved and loaded like real ones."""
 
 import importlib.util
+import re
 import shutil
+import warnings
 
 import pytest
 import torch
@@ -27,10 +29,13 @@ from tiny_pipelines import (  # noqa: E402
 )
 
 from sigmabench.eval.backends.diffusers_pipeline import Diffusers  # noqa: E402
+from sigmabench.eval.cells import plan  # noqa: E402
 from sigmabench.eval.errors import UsageError  # noqa: E402
 from sigmabench.eval.plans import load_plan  # noqa: E402
 from sigmabench.eval.runner import Runner  # noqa: E402
 from sigmabench.eval.sweep import Sweep  # noqa: E402
+from sigmabench.samplers.level import CLEAN, PURE_NOISE  # noqa: E402
+from sigmabench.samplers.noise import SeededNoise  # noqa: E402
 from sigmabench.samplers.schedules import Flow, Linear, ScaledLinear  # noqa: E402
 
 SAMPLERS = [
@@ -192,8 +197,10 @@ def test_decoded_bytes_equal_the_stock_pipelines(saved, make):
     assert (model.decode(latents).int() - expected.int()).abs().max() <= 1
 
 
-def test_bfloat16_networks_keep_the_state_and_the_autoencoder_in_float32(saved):
-    model = Diffusers(saved(stable_diffusion, diffusers.DDIMScheduler(**SD15))).load("cpu", "bfloat16")
+def test_half_networks_keep_the_state_and_the_autoencoder_in_float32(saved):
+    """Whatever ``force_upcast`` of an autoencoder says, SDXL's among them, which overflows in float16."""
+    model = Diffusers(saved(stable_diffusion_xl, diffusers.DDIMScheduler(**SD15))).load("cpu", "bfloat16")
+    assert {weights.dtype for weights in model.autoencoder.vae.parameters()} == {torch.float32}
     result = ours(model, "cfg(3)", steps=2)
     assert (result.dtype, model.network.dtype) == (torch.float32, torch.bfloat16)
     assert model.decode(result).shape == (2, 3, 16, 16)
@@ -261,6 +268,101 @@ def test_a_hub_id_that_cannot_be_had_is_explained(monkeypatch):
     monkeypatch.setattr(diffusers.DiffusionPipeline, "download", unreachable)
     with pytest.raises(FileNotFoundError, match=r"some-owner/some-model.*no connection.*give its folder"):
         Diffusers("some-owner/some-model").load()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "GatedRepoError",
+            r"some-owner/some-model is gated: accept its licence at https://huggingface.co/.*hf auth login",
+        ),
+        ("RepositoryNotFoundError", r"some-owner/some-model is neither a folder here nor a public model on the hub"),
+    ],
+)
+def test_a_gated_or_unknown_model_is_named_with_the_remedy(monkeypatch, name, message):
+    import huggingface_hub.errors
+
+    class Response:
+        headers, request = {}, None
+
+    def refuse(path, **_):
+        raise getattr(huggingface_hub.errors, name)("401", response=Response())
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "download", refuse)
+    with pytest.raises(FileNotFoundError, match=message):
+        Diffusers("some-owner/some-model").load()
+
+
+def test_a_pipeline_of_an_unknown_type_is_named(saved, tmp_path):
+    folder = shutil.copytree(saved(stable_diffusion, diffusers.DDIMScheduler(**SD15)), tmp_path / "unknown")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("StableDiffusionPipeline", "UnheardOfPipeline"))
+    with pytest.raises(ValueError, match=r"unknown \(UnheardOfPipeline\) cannot be loaded: .*UnheardOfPipeline"):
+        Diffusers(str(folder)).load()
+
+
+def test_an_eps_model_whose_config_says_zero_terminal_snr_is_refused(saved):
+    scheduler = diffusers.DDIMScheduler(**SD15, rescale_betas_zero_snr=True)
+    model = Diffusers(saved(stable_diffusion, scheduler)).load()
+    with pytest.raises(ValueError, match="an eps prediction says nothing about the image at alpha = 0"):
+        ours(model, "cfg(5)")
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_turbo_models_take_the_times_they_were_distilled_at(saved, steps):
+    """Without guidance, from Euler's own starting noise: sigma z where the forward process has sqrt(1 + sigma^2) z."""
+    scheduler = diffusers.EulerDiscreteScheduler(**BETAS, timestep_spacing="trailing")
+    model = Diffusers(saved(stable_diffusion_xl, scheduler)).load()
+    pipe = stock(saved(stable_diffusion_xl, scheduler), None)
+    top = model.schedule.level(1.0)
+    more = 1 / top.sigma
+    expected = pipe(
+        PROMPTS, latents=noise(model) * more, num_inference_steps=steps, guidance_scale=0.0, output_type="latent",
+        timesteps=[999 - 250 * i for i in range(steps)],
+    ).images  # fmt: skip
+    near(ours(model, "cfg(1)", steps=steps, spacing="sd_turbo(grid=4)"), expected, 2e-4)
+
+
+def consistency_model(scheduler):
+    pipe = distilled(scheduler)
+    return diffusers.LatentConsistencyModelPipeline(**pipe.components, requires_safety_checker=False)
+
+
+def test_a_latent_consistency_model_is_swept_as_its_pipeline_samples(saved, monkeypatch):
+    folder = saved(consistency_model, diffusers.LCMScheduler(**BETAS, clip_sample=False))
+    model = Diffusers(folder, distilled_guidance=8.0).load()
+    fresh, module = SeededNoise([7, 8], model.shape), diffusers.schedulers.scheduling_lcm
+    monkeypatch.setattr(module, "randn_tensor", lambda *args, **kwargs: fresh(PURE_NOISE, CLEAN))
+    expected = theirs(stock(folder, None), model, 8.0, num_inference_steps=4)
+    near(ours(model, "cfg(1)", sampler="lcm", steps=4, spacing="simple(grid=50)"), expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samplers": "lcm", "guidance": "cfg(1)", "steps": 4}, ""),
+        (
+            {"samplers": "heun", "guidance": "cfg(1)", "steps": 4},
+            "for sampler heun: use lcm, tcd, consistency",
+        ),
+        (
+            {"samplers": "tcd", "guidance": "cfg(7)", "steps": 4},
+            r"guidance cfg\(scale=7\) beside its own: use cfg\(1\)",
+        ),
+        ({"samplers": "lcm", "guidance": "cfg(1)", "steps": 60}, "60 steps of the 50 times it knows: use fewer"),
+    ],
+)
+def test_what_a_consistency_model_was_not_made_for_is_warned_of(saved, settings, message):
+    model = Diffusers(saved(consistency_model, diffusers.LCMScheduler(**BETAS, clip_sample=False))).load()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        (planned,) = plan(Sweep(prompts=PROMPTS, **settings), "m", model, PROMPTS)
+    found = [str(one.message) for one in seen if "consistency model" in str(one.message)]
+    assert not planned.refused
+    assert bool(found) == bool(message)
+    if message:
+        assert re.search(message, found[0])
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(saved, monkeypatch):

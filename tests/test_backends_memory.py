@@ -103,9 +103,19 @@ def test_offloaded_pipelines_give_the_same_numbers(folder):
     pytest.importorskip("accelerate")
     model = Diffusers(str(folder)).load()
     pipe = placed(load_pipeline(folder, torch.float32), "cpu", "model")
+    assert hasattr(pipe.unet, "_hf_hook")
     other = type(model)(model.settings, pipe, "offloaded")
     x, levels = torch.randn(2, *model.shape), [model.schedule.level(0.5)] * 2
     torch.testing.assert_close(
         other.denoise(x, levels, other.encode(PROMPTS[:2])), model.denoise(x, levels, model.encode(PROMPTS[:2]))
     )
     assert (other.decode(x).int() - model.decode(x).int()).abs().max() <= 1
+
+
+def test_layer_by_layer_offloading_is_asked_of_every_network_for_the_device(folder, monkeypatch):
+    """What it then does is accelerate's, and needs a GPU: from the CPU to the CPU its hooks fail on their own."""
+    accelerate, asked = pytest.importorskip("accelerate"), []
+    monkeypatch.setattr(accelerate, "cpu_offload", lambda module, device, **_: asked.append((module, device)))
+    pipe = placed(load_pipeline(folder, torch.float32), "cuda", "sequential")
+    assert asked == [(part, torch.device("cuda:0")) for part in (pipe.vae, pipe.text_encoder, pipe.unet)]
+    assert pipe.vae.dtype == torch.float32

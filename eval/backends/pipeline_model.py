@@ -12,6 +12,7 @@ from ...samplers.level import Level
 from ...samplers.perturbation import Change
 from ..protocols import Condition, Model
 from .changed import perturbed
+from .distilled import beyond
 from .latents import Autoencoder
 from .memory import Rows
 from .pipeline_arguments import PipelineArguments
@@ -21,6 +22,7 @@ from .source_image import SourceImage
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ..cells import Cell
     from .diffusers_pipeline import Diffusers
 
 
@@ -66,6 +68,10 @@ class DiffusersModel:
 
         x0 = self.memory(len(x), evaluate)
         return x0 if self.source is None else self.source.kept(x0, [self.schedule.time(level) for level in levels])
+
+    def beyond(self, cell: Cell) -> str:
+        """What the cell asks that a distilled network was not made for; "" if nothing."""
+        return beyond(self.pipe, cell)
 
     def decode(self, x: Tensor) -> Tensor:
         """Clean latents (B, *shape) to uint8 (B, 3, H, W) on the CPU."""
