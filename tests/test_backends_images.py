@@ -87,7 +87,7 @@ def test_given_images_are_scored_beside_others_and_compared_by_prompt(tmp_path):
     assert not "".join(given[["spacing", "schedule", "guidance", "method"]])
     assert given["model"].startswith("images/images-")
     assert count(both.plan.cells[4].cell, Images(str(saved)).load()).evaluations == 0
-    (sentence,) = compare("given", "euler steps=2", tmp_path / "both", ["luminance"])
+    ((sentence, *_),) = compare("given", "euler steps=2", tmp_path / "both", ["luminance"])
     assert "are the same" in sentence
     assert "4 common images" in sentence
 
