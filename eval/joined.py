@@ -41,14 +41,14 @@ def join(runs: Mapping[str, Frames]) -> Frames:
 
 
 def _named(frame: pd.DataFrame, run: str) -> pd.DataFrame:
-    return frame.assign(cell=run + ":" + frame["cell"])
+    return frame.assign(cell=run + ":" + frame["cell"].astype(str))
 
 
 def _families(results: pd.DataFrame, images: pd.DataFrame) -> Iterator[tuple[str, bool | None, Joint]]:
     """Metric, direction and numbers of cells that may be compared: one model, the same images, the same metric."""
     good = results[(results["status"] == "ok") & results["value"].notna() & (results["images"] > 1)]
     same = ["metric", "model", "prompts", "seed", "images"]
-    of_cell = dict(iter(images.groupby("cell", sort=False)))
+    of_cell = dict(iter(images.groupby("cell", sort=False, observed=True)))
     for (metric, *_), rows in good.groupby([*same, good["card"].map(_identity)], sort=False):
         if len(rows) > 1:
             values = {row["cell"]: _value(row, of_cell[row["cell"]][metric]) for _, row in rows.iterrows()}
