@@ -48,7 +48,8 @@ def words(frame: pd.DataFrame) -> list[tuple[str, str]]:
 
 def made(frame: pd.DataFrame, about: Mapping[str, str]) -> list[tuple[str, str]]:
     """What the caller says about the run, then what the frame itself records."""
-    said = [(key, str(value)) for key, value in about.items() if key not in ("title", "command")]
+    hidden, empty = ("title", "command"), ("", "{}", "[]")
+    said = [(key, str(value)) for key, value in about.items() if key not in hidden and str(value) not in empty]
     for column in RECORDED:
         values = ", ".join(str(value) for value in dict.fromkeys(frame[column].dropna()) if str(value))
         if values and column not in about:

@@ -37,10 +37,9 @@ const charts = []; // also for those who test the page
       made.columns = Math.max(1, Math.min(3, Math.floor(room / 280)));
       inner.width = Math.min(420, (room - 62 - 24 * (made.columns - 1)) / made.columns);
     } else {
-      const columns = new Set(report.cells.map((cell) => cell.guidance)).size;
-      const panel = inner.width.step * columns + 90;
-      made.columns = Math.max(1, Math.floor(room / panel));
-      if (panel > room) inner.width = Math.max(room - 90, 120);
+      const squares = new Set(rows.map((row) => row.guidance)).size;
+      made.columns = Math.max(1, Math.min(4, Math.floor(room / (44 * squares + 90))));
+      inner.width = { step: Math.max(24, Math.min(inner.width.step, (room / made.columns - 90) / squares)) };
     }
     return made;
   }
@@ -92,14 +91,16 @@ const charts = []; // also for those who test the page
     function again() {
       stale = true;
       figure.querySelector("[data-metric-title]")?.replaceChildren(report.metrics.find((one) => one.name === metric())?.title ?? "");
-      if (visible) made.ready = (made.ready ?? Promise.resolve()).then(() => (stale ? draw() : null));
+      if (visible) once();
     }
 
     new IntersectionObserver((entries) => {
       visible = entries.at(-1).isIntersecting;
       if (visible && stale) again();
     }, { rootMargin: "400px" }).observe(figure);
-    addEventListener("beforeprint", () => { visible = true; });
+    const once = () => { if (stale) made.ready = (made.ready ?? Promise.resolve()).then(() => (stale ? draw() : null)); };
+    (window.requestIdleCallback ?? setTimeout)(once); // so that all are there when the page is printed
+    addEventListener("beforeprint", once);
     let width = place.clientWidth;
     new ResizeObserver(() => {
       if (Math.abs(place.clientWidth - width) < 2 || place.hidden) return;

@@ -15,6 +15,6 @@ const themeNow = () => state.one("theme", preference.matches ? "dark" : "light")
   };
   button.hidden = false;
   button.addEventListener("click", () => state.set({ theme: themeNow() === "dark" ? "light" : "dark" }));
-  preference.addEventListener("change", () => state.tell(["theme"]));
+  for (const query of [preference, printing]) query.addEventListener("change", () => state.tell(["theme"]));
   state.watch(["theme"], apply);
 }
