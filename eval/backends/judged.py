@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from ...samplers.level import Level
@@ -51,9 +52,7 @@ def judged(model: Any, change: Judged) -> tuple[Denoise, Encode, Targets]:
 
 def _classifier(model: Any) -> tuple[Targets, Score]:
     """log p(class | image) by the embedded judge."""
-    from ..embedded.judge import load_judge
-
-    judge = copy.deepcopy(load_judge()).to(model.device)
+    judge = _judge(str(model.device))
 
     def targets(prompts: Sequence[str]) -> Tensor:
         return torch.tensor([requested_class(prompt) if prompt else -1 for prompt in prompts], device=model.device)
@@ -62,6 +61,13 @@ def _classifier(model: Any) -> tuple[Targets, Score]:
         return log_softmax(judge(pixels), 1).gather(1, target[:, None])
 
     return targets, score
+
+
+@lru_cache(maxsize=2)
+def _judge(device: str) -> nn.Module:
+    from ..embedded.judge import load_judge
+
+    return copy.deepcopy(load_judge()).to(device)
 
 
 def _image_text(model: Any) -> tuple[Targets, Score]:

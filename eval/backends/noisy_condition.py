@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from .own_noise import own_noise
 TEXTS = ("encoder_hidden_states", "text_embeds", "pooled_projections", "pattern")
 """The last part of the names of conditions that say what the image shows; sizes and masks are others."""
 
+_names: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
+
 
 def noisy_condition(
     model: Any, change: NoisyCondition | IndependentCondition
@@ -24,10 +27,11 @@ def noisy_condition(
     Raises:
         ValueError: for a model without a condition that can have noise.
     """
-    known = model.encode([""])
-    names = [name for name, rows in known.items() if name.rsplit(".", 1)[-1] in TEXTS and rows.is_floating_point()]
+    if model not in _names:
+        _names[model] = [name for name, rows in model.encode([""]).items() if _is_text(name, rows)]
+    names = _names[model]
     if not names:
-        raise ValueError(f"{change} needs a condition with {' or '.join(TEXTS)}; {model.id} has {list(known)}")
+        raise ValueError(f"{change} needs a condition with {' or '.join(TEXTS)}, which {model.id} has not")
 
     def denoise(x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
         own = dict(condition)
@@ -39,6 +43,10 @@ def noisy_condition(
         return model.denoise(x, levels, own)
 
     return denoise
+
+
+def _is_text(name: str, rows: Tensor) -> bool:
+    return name.rsplit(".", 1)[-1] in TEXTS and rows.is_floating_point()
 
 
 def _kept(change: NoisyCondition | IndependentCondition, time: float) -> float | None:
