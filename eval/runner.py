@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .cells import Cell, Planned, samples
 from .claims import Claims
+from .errors import UsageError
 from .making import Maker, Outcome, Progress
 from .plans import load_goal, save_goal, save_plan
 from .prepared import Prepared
@@ -65,8 +66,11 @@ class Runner:
         """Write down what is to be made, so that others can join; what failed in an earlier run is tried again."""
         store = Store(self.folder)
         store.tidy()
-        save_plan(store.root, self.plan)
-        save_goal(store.root, cells, images)
+        try:
+            save_plan(store.root, self.plan)
+            save_goal(store.root, cells, images)
+        except OSError as error:
+            raise UsageError(f"cannot write into {store.root}: {error.strerror}; choose another --out") from error
         for planned in [*cells, *of_all(cells, self.observers)]:
             store.forgive(planned.cell)
         return store

@@ -10,19 +10,12 @@ embedded CLIP score should tell right captions from wrong ones. Writes validity.
 from __future__ import annotations
 
 import argparse
-import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
-from scipy.ndimage import gaussian_filter
-from scipy.stats import rankdata
 
-from .embedded.captions import CLASSES, caption
 from .embedded.data import Images, read_images
 from .embedded.features import load_feature_net
 from .embedded.imagetext import load_imagetext
@@ -30,46 +23,12 @@ from .embedded.judge import load_judge
 from .metrics.fd_infinity import infinity
 from .metrics.frechet import frechet
 from .metrics.gaussian import Moments
-from .metrics.precision import full_precision
 from .metrics.reference import Reference, load_reference
 from .protocols import Value
+from .validity_captions import captions, observed
+from .validity_damage import DAMAGES, Pixels
 
-BATCH, BINS = 200, 10
 SIZES = (100, 250, 500, 1000, 2500, 5000, 10_000)
-Pixels = torch.Tensor
-Damage = Callable[[Pixels, float], Pixels]
-
-
-def noisy(pixels: Pixels, level: float) -> Pixels:
-    """Gaussian noise of this standard deviation, of 255."""
-    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))
-    return (pixels + level * noise).round().clamp(0, 255).to(torch.uint8)
-
-
-def blurred(pixels: Pixels, level: float) -> Pixels:
-    """A Gaussian filter of this standard deviation, in pixels."""
-    smooth = gaussian_filter(pixels.numpy().astype(np.float32), (0, 0, level, level))
-    return torch.from_numpy(smooth).round().clamp(0, 255).to(torch.uint8)
-
-
-def compressed(pixels: Pixels, level: float) -> Pixels:
-    """JPEG, 4:2:0, of quality 100 - level."""
-
-    def again(image: np.ndarray) -> np.ndarray:
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=round(100 - level), subsampling=2)
-        return np.array(Image.open(file))
-
-    return torch.from_numpy(np.stack([again(image) for image in pixels.permute(0, 2, 3, 1).numpy()])).permute(
-        0, 3, 1, 2
-    )
-
-
-DAMAGES: dict[str, tuple[Damage, tuple[float, ...]]] = {
-    "noise, sd of 255": (noisy, (1, 2, 4, 8, 16, 32)),
-    "blur, sd in pixels": (blurred, (0.3, 0.4, 0.5, 0.75, 1, 1.5)),
-    "JPEG, 100 - quality": (compressed, (5, 10, 25, 50, 75, 90)),
-}
 SHARES = (0.19, 0.28, 0.46, 0.64, 0.82, 1.0)
 """Of the images that are of one class instead of a tenth."""
 
@@ -91,13 +50,6 @@ class Spaces:
 
     def distance(self, space: str, rows: np.ndarray) -> Value:
         return frechet([{self.names[space]: rows}], self.names[space], self.references[space])
-
-
-@torch.no_grad()
-def observed(network: torch.nn.Module, pixels: Pixels) -> np.ndarray:
-    """Outputs of a network for images in their order."""
-    with full_precision("cpu"):
-        return torch.cat([network(part).float() for part in pixels.split(BATCH)]).numpy()
 
 
 def damaged(spaces: Spaces, pixels: Pixels) -> dict[str, Any]:
@@ -149,54 +101,6 @@ def by_size(spaces: Spaces, rows: np.ndarray) -> dict[str, Any]:
         for key, number in zip(("fd", "fd_se", "fd_inf", "fd_inf_se"), (*plain[:2], *beyond[:2]), strict=True):
             found[key].append(number)
     return found
-
-
-@torch.no_grad()
-def captions(images: Images) -> dict[str, Any]:
-    """How well the CLIP score and the judge tell the right caption from wrong ones."""
-    model, judge, labels = load_imagetext(), load_judge(), images.labels.numpy()
-    texts = model.embed_texts([caption(name) for name in CLASSES])
-    cosines = torch.cat([model.embed_images(part) @ texts.T for part in images.pixels.split(BATCH)])
-    sure = {
-        "clip": torch.softmax(cosines * model.clip.logit_scale.exp(), dim=1).numpy(),
-        "judge": torch.softmax(torch.from_numpy(observed(judge, images.pixels)), dim=1).numpy(),
-    }
-    right = np.eye(len(CLASSES), dtype=bool)[labels]
-    scores = 100 * cosines.numpy()
-    found: dict[str, Any] = {
-        "right": scores[right].tolist(),
-        "wrong_mean": scores[~right].reshape(len(labels), -1).mean(axis=1).tolist(),
-    }
-    for name, values in {"clip": scores, "judge": sure["judge"]}.items():
-        found[name] = {
-            "auc": auc(values[right], values[~right]),
-            "accuracy": float((values.argmax(axis=1) == labels).mean()),
-            "right_above_wrong": float((values[right][:, None] > values[~right].reshape(len(labels), -1)).mean()),
-            "calibration": calibration(sure[name], labels),
-        }
-    ranks = np.corrcoef(rankdata(scores[right]), rankdata(sure["judge"][right]))
-    return {**found, "spearman_with_judge": float(ranks[0, 1]), "n": len(labels)}
-
-
-def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Probability that a positive is above a negative, ties counting half."""
-    ranks = rankdata(np.concatenate([positive, negative]))[: len(positive)]
-    return float((ranks.sum() - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative)))
-
-
-def calibration(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Said and found accuracy in bins of the largest probability, and their mean gap (ECE). arXiv:1706.04599."""
-    said, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.minimum((said * BINS).astype(int), BINS - 1)
-    counts = np.bincount(place, minlength=BINS)
-    with np.errstate(invalid="ignore"):
-        means = [np.bincount(place, weights=values, minlength=BINS) / counts for values in (said, hit)]
-    gap = float(np.nansum(np.abs(means[0] - means[1]) * counts) / len(said))
-    return {"said": _listed(means[0]), "found": _listed(means[1]), "counts": counts.tolist(), "ece": gap}
-
-
-def _listed(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def main() -> None:

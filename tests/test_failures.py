@@ -15,6 +15,7 @@ import yaml
 
 from sigmabench.eval.backends.mixture_model import MixtureModel
 from sigmabench.eval.cli.sweeping import run_sweep
+from sigmabench.eval.errors import UsageError
 from sigmabench.eval.metrics.pixels import Contrast, PixelObserver
 from sigmabench.eval.store import Store
 from sigmabench.eval.sweep import Sweep
@@ -143,6 +144,21 @@ def test_a_full_disk_is_the_reason_of_the_cells_that_it_stops_even_if_it_cannot_
     assert set(zip(table.sampler, table.status, strict=True)) == {("euler", "ok"), ("runge_kutta", "failed")}
     code, table = sweep(tmp_path)
     assert (code, set(table.status)) == (0, {"ok"})
+
+
+def test_a_report_that_finds_no_room_is_said_and_written_later(tmp_path, monkeypatch, capsys):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sigmabench.reports.atomic.tempfile.mkstemp", full)
+        with pytest.raises(UsageError, match=r"cannot write into .* No space left on device; choose another --out"):
+            run_sweep(Sweep(**FIELDS), tmp_path)
+    monkeypatch.setattr("sigmabench.eval.cli.sweeping.publish", full)
+    with pytest.raises(typer.Exit) as end:
+        run_sweep(Sweep(**FIELDS), tmp_path)
+    assert end.value.exit_code == 1
+    assert "The report cannot be written: [Errno 28] No space left on device" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of file sizes are POSIX")

@@ -42,7 +42,13 @@ def run_sweep(checked: Sweep, out: Path, workers: str = "", *, as_json: bool = F
     except KeyboardInterrupt:
         typer.echo(f"Interrupted. What was finished is kept; `sigmabench resume {out}` goes on from there.", err=True)
         raise typer.Exit(130) from None
-    page = publish(runner.plan, out)
+    try:
+        page = publish(runner.plan, out)
+    except OSError as error:  # such as a disk that is full
+        for key, reason in outcome.failed.items():
+            typer.echo(f"failed {key}: {reason}", err=True)
+        typer.echo(f"The report cannot be written: {error}. `sigmabench report {out}` writes it later.", err=True)
+        raise typer.Exit(1) from None
     outcome.failed = {**unmeasured(out), **outcome.failed}
     if as_json:
         typer.echo(json.dumps(_summary(outcome, out, page), indent=1))
