@@ -9,17 +9,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
-from sigmabench.plugins.comfyui import conditionings, dropdowns, guidance, nodes, widgets
+from sigmabench.plugins.comfyui import conditionings, dit, dropdowns, guidance, layers, nodes, widgets
 from sigmabench.plugins.comfyui.driver import SamplerFunction, image_seeds, path_of
 from sigmabench.plugins.comfyui.help_pages import page
 from sigmabench.plugins.comfyui.noise import ImageNoise
 from sigmabench.plugins.comfyui.process import Process, process_of
 from sigmabench.plugins.comfyui.sampling_nodes import MODEL_SCHEDULE
 from sigmabench.plugins.comfyui.schedule import Until, schedule_of, walk
+from sigmabench.plugins.comfyui.work import Work
 from sigmabench.plugins.registry import build, catalogue
 from sigmabench.samplers.level import PURE_NOISE, Level
 from sigmabench.samplers.noise import SeededNoise
+from sigmabench.samplers.perturbation import BlurredQueries, IdentityAttention, WatchedAttention
 from sigmabench.samplers.problems import Mixture
 from sigmabench.samplers.run import sample
 
@@ -399,6 +402,67 @@ def test_further_conditions_have_inputs_and_others_are_refused_by_name():
     assert conditionings.inputs(build("guidance", "composable"))["other"] == "other"
     with pytest.raises(ValueError, match="Composable needs style, which this node cannot give; it has cond, uncond, o"):
         guidance.Patch(build("guidance", "composable(others=style)"), {"other": None}, None, copy)
+
+
+# --- inside networks
+
+
+def module(name, **parts):
+    """A network or a part of one, of a class with this name, as ComfyUI has them."""
+    made = type(name, (nn.Module,), {})()
+    for key, part in parts.items():
+        setattr(made, key, nn.ModuleList(part) if isinstance(part, list) else part)
+    return made
+
+
+def test_layers_of_a_unet_have_the_names_of_diffusers():
+    def attention(depth):
+        return module("SpatialTransformer", transformer_blocks=[nn.Identity() for _ in range(depth)])
+
+    conv, down, up = nn.Identity(), module("Downsample"), module("Upsample")
+    stages = [[conv], [conv], [conv], [down], [conv, attention(2)], [conv, attention(2)], [down], [conv, attention(10)]]
+    ways = [[conv, attention(10)], [conv, attention(10), up], [conv, attention(2)], [conv, attention(2), up], [conv]]
+    network = module(
+        "UNetModel",
+        input_blocks=[nn.ModuleList(part) for part in stages],
+        middle_block=nn.ModuleList([conv, attention(10), conv]),
+        output_blocks=[nn.ModuleList(part) for part in ways],
+    )
+    found = {layer.name: layer for layer in layers.layers_of(network)}
+    assert list(dict.fromkeys(name.rpartition(".")[0] for name in found)) == [
+        "down.1.0", "down.1.1", "down.2.0", "mid.0", "up.0.0", "up.0.1", "up.1.0", "up.1.1"
+    ]  # fmt: skip
+    assert found["down.1.1.0"].place == ("input", 5, 0)
+    assert found["mid.0.9"].place == ("middle", 0, 9)
+    assert all(network.get_submodule(layer.path) for layer in found.values())
+
+
+@pytest.mark.parametrize("joined", [True, False], ids=["heads apart", "heads side by side"])
+def test_in_a_transformer_the_image_sees_itself_and_the_text(joined):
+    """Whatever form ComfyUI's attention is called in; of cross-attention nothing is changed."""
+    text, image, heads = 3, 4, 2
+    q, k, v = torch.randn(3, 2, heads, text + image, 5, generator=torch.Generator().manual_seed(2)).unbind()
+    work = Work(module("MMDiT"), IdentityAttention(), [], (2, 4, 4, 4), [Level(1.0, 1.0)])
+    override = dit.SelfAttention(work, layers.Layer("0", ("double_block", 0), ""), image)
+    flat = lambda t: t.transpose(1, 2).flatten(2)  # noqa: E731
+    given = (q, k, v) if joined else (flat(q), flat(k), v.transpose(1, 2))  # ComfyUI's SD3 flattens two of three
+    found = override(None, *given, heads, skip_reshape=joined)
+    weights = (q @ k.mT / 5**0.5).exp()
+    weights[:, :, text:, text:] *= torch.eye(image)
+    assert torch.allclose(found, flat(weights / weights.sum(-1, keepdim=True) @ v), atol=1e-6)
+    other = dit.SelfAttention(work, layers.Layer("0", ("double_block", 0), ""), image)
+    assert other(lambda *args, **kwargs: "as ever", q, k[:, :, :3], v[:, :, :3], heads, skip_reshape=True) == "as ever"
+
+
+def test_what_cannot_be_changed_is_refused_with_what_can():
+    with pytest.raises(ValueError, match=r"in the self-attention of Lumina .* MMDiT, Flux, .* use slg"):
+        dit.check(module("Lumina", blocks=[]), IdentityAttention(), 4)
+    with pytest.raises(ValueError, match="MMDiT is no U-Net"):
+        dit.check(module("MMDiT"), WatchedAttention(), 4)
+    with pytest.raises(ValueError, match="3-dimensional latents are blurred by their mean alone"):
+        dit.check(module("WanModel"), BlurredQueries(sigma=1.0), 5)
+    with pytest.raises(ValueError, match="Decoder has no transformer blocks"):
+        layers.layers_of(module("Decoder"))
 
 
 # --- nodes

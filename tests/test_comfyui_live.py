@@ -278,6 +278,41 @@ def test_bad_input_is_said_in_the_hosts_error_dialog(live, spoil, message):
         live.run(graph)
 
 
+def test_a_single_sigma_of_a_flow_is_refused_where_the_host_would_divide_by_zero(live):
+    graph = Graph("flow")
+    graph.add("split", "SplitSigmas", sigmas=graph.sigmas(), step=0)
+    graph.sample("end", ours_in(graph, live, "Sampler_euler"), ["split", 0])
+    with pytest.raises(HostError, match="sigmas: 1 given, at least 2 are needed"):
+        live.run(graph)
+
+
+def test_no_sigmas_are_no_change(live):
+    graph = Graph("flow")
+    start = graph.sample("start")
+    none = graph.add("none", "SigmabenchSigmas_trailing", model=graph.model, steps=4, denoise=0.0)
+    graph.sample("end", ours_in(graph, live, "Sampler_euler"), none, latent=start)
+    found = live.run(graph)
+    assert np.array_equal(found["end"], found["start"])
+
+
+@pytest.mark.parametrize("kind", ["zsnr", "flow"])
+def test_spacings_of_sigma_in_the_list_of_ksampler_start_at_pure_noise(live, kind):
+    graph = kind_of_model(kind, size=32)
+    conds = {"positive": ["positive", 0], "negative": ["negative", 0]}
+    for name in ("karras", "leading"):
+        graph.add(name, "KSampler", model=graph.model, seed=3, steps=5, cfg=3.0, sampler_name="sigmabench_dpmpp_2m",
+                  scheduler=f"sigmabench_{name}", latent_image=["latent", 0], denoise=1.0, **conds)  # fmt: skip
+    graph.add("end", "SaveLatent", samples=["karras", 0], filename_prefix="x")
+    whole = {"rho": 7.0, "sigma_min": -1.0, "sigma_max": 80.0, "denoise": 1.0}
+    sigmas = graph.add("sigmas", "SigmabenchSigmas_karras", model=graph.model, steps=5, **whole)
+    graph.sample("by_nodes", ours_in(graph, live, "Sampler_dpmpp_2m"), sigmas)
+    found = live.run(graph)
+    assert np.array_equal(found["end"], found["by_nodes"])
+    graph["end"]["inputs"]["samples"] = ["leading", 0]
+    with pytest.raises(HostError, match=r"KSampler: scheduler sigmabench_leading: .* use trailing or linspace"):
+        live.run(graph)
+
+
 def one_sigma(graph):
     graph.add("split", "SplitSigmas", sigmas=graph.sigmas(), step=4)
     return ["split", 1]

@@ -121,6 +121,11 @@ def test_image_and_sound_packed_into_one_latent_are_sampled_as_by_the_host(live)
             assert np.isfinite(found[f"{name}_{part}"]).all(), name
             assert relative(found[f"{name}_{part}"], found[f"their_euler_{part}"]) < 5, name
 
+    alone = graph.sample("refused", guider=ours_in(graph, live, "Guider_pag", guidance=graph.cfg(3.0)), latent=both)
+    assert alone == ["run_refused", 0]
+    with pytest.raises(HostError, match="blocks of LTXVModel have more than an image; use slg"):
+        live.run(graph)
+
 
 def skipping(graph):
     whole = {"start_percent": 0.0, "end_percent": 1.0, "rescaling_scale": 0.0, "single_layers": ""}
