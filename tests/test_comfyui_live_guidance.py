@@ -3,9 +3,12 @@
 Runs against the checkout that COMFYUI_DIR names, with the Python that COMFYUI_PYTHON names.
 """
 
+import json
+import subprocess
+
 import numpy as np
 import pytest
-from live_comfyui import NEEDS_HOST, Graph, HostError, kind_of_model, ours_in, relative
+from live_comfyui import NEEDS_HOST, ROOT, Graph, HostError, kind_of_model, ours_in, relative
 
 pytestmark = NEEDS_HOST
 
@@ -359,3 +362,18 @@ def test_a_weaker_model_must_be_another_one_of_the_same_kind(live):
         graph.sample("end", guider=guider)
         with pytest.raises(HostError, match=message):
             live.run(graph)
+
+
+def test_blocks_of_one_and_of_two_streams_are_changed_in_networks_too_large_for_a_checkpoint(live):
+    """Flux and LTX in the host's own classes; in those of LTX there are no blocks of a single stream."""
+    command = [live.python, str(ROOT / "tests" / "live_networks.py"), str(live.comfyui)]
+    answer = subprocess.run(command, check=True, env=live.environment, capture_output=True, text=True).stdout
+    found = json.loads(answer.splitlines()[-1])
+    assert all(1e-4 < change < 1 for change in found["Flux"].values())
+    for change, effect in found["LTXVModel"].items():
+        if "single" in change:
+            assert effect.endswith("there are 0, 1")
+        elif "sigma=1.0" in change:
+            assert "blurred by their mean alone" in effect
+        else:
+            assert 1e-4 < effect < 1, change

@@ -24,7 +24,7 @@ from ...samplers.perturbation import (
     WeakModel,
 )
 from . import dit, unet
-from .layers import architecture, is_unet, layers_of
+from .layers import is_unet, layers_of
 from .process import process_of
 from .work import Work
 
@@ -124,7 +124,7 @@ def _states(host: Any, conditioning: Any, x: Tensor, sigma: Tensor) -> Tensor:
 def _check_served(work: Work) -> None:
     missed = [layer.name for layer in work.layers if layer.name not in work.served]
     if (missed and not isinstance(work.change, (SparseCrossAttention, NormalizedAttention))) or not work.served:
-        raise ValueError(f"{architecture(work.network)} does not let its layers {', '.join(missed)} be changed")
+        raise ValueError(f"{dit.architecture(work.network)} does not let its layers {', '.join(missed)} be changed")
 
 
 def _with_map(x0: Tensor, work: Work) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...samplers import attention
 from ...samplers.perturbation import BlurredQueries, IdentityAttention, NetworkChange, ShuffledTokens, SkippedLayers
-from .layers import Layer, architecture
+from .layers import Layer
 from .work import Options, Work, replaced
 
 TEXT_FIRST, IMAGE_ALONE = "text first", "image alone"
@@ -22,6 +22,12 @@ FIRST = ("double_block", 0)
 Arguments = dict[str, Any]
 Patch = Callable[[Arguments, dict[str, Any]], Any]
 """ComfyUI's replacement of a block: its arguments, and the block to call with them."""
+
+
+def architecture(network: Any) -> str:
+    """The class of a network, or the known one that it is derived from."""
+    names = [cls.__name__ for cls in type(network).__mro__]
+    return next((name for name in names if name in SEQUENCES), names[0])
 
 
 def options(given: Options, work: Work) -> Options:

@@ -23,11 +23,6 @@ def is_unet(network: Any) -> bool:
     return hasattr(network, "input_blocks") and hasattr(network, "output_blocks")
 
 
-def architecture(network: Any) -> str:
-    """The name of a network's class, of one that is derived from another that of the first."""
-    return type(network).__mro__[-3].__name__ if len(type(network).__mro__) > 2 else type(network).__name__
-
-
 def layers_of(network: Any) -> list[Layer]:
     """
     Raises:
@@ -35,7 +30,7 @@ def layers_of(network: Any) -> list[Layer]:
     """
     found = list(_unet(network) if is_unet(network) else _transformer(network))
     if not found:
-        raise ValueError(f"{architecture(network)} has no transformer blocks that ComfyUI can patch")
+        raise ValueError(f"{type(network).__name__} has no transformer blocks that ComfyUI can patch")
     return found
 
 
