@@ -3,8 +3,10 @@
 import copy
 import dataclasses
 import math
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +30,7 @@ from sigmabench.samplers.run import sample
 
 PROBLEM = Mixture((1.0, 2.0), (-0.7, 0.4), (0.3, 0.2))
 TOP = 4518.7637
+FOLDER = Path(nodes.__file__).parent
 
 
 class Sampling:
@@ -396,6 +399,12 @@ def test_a_scale_reaches_the_method_within():
 def test_a_method_whose_branches_are_no_conditionings_gets_no_node():
     other = SimpleNamespace(branches=lambda level: ("cond", "uncond", "perturbed"))
     assert conditionings.inputs(other) is None
+
+
+def test_methods_without_a_node_are_named_in_the_readme():
+    without = [name for name, entry in catalogue("guidance").items() if conditionings.inputs(entry.cls()) is None]
+    (named,) = re.findall(r"have no node,.*?\n\n", (FOLDER / "README.md").read_text(), re.DOTALL)
+    assert sorted(re.findall(r"`(\w+)`", named)) == sorted(without)
 
 
 def test_further_conditions_have_inputs_and_others_are_refused_by_name():
