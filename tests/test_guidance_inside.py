@@ -235,6 +235,14 @@ def test_annealing_changes_cond_alone_and_none_is_none():
     assert len(CADS(guidance=PAG(guidance=CFG(3.0))).branches(VP)) == 3
 
 
+def test_numbers_of_classes_can_have_no_noise():
+    class OfClasses:
+        id, encode = "m", staticmethod(lambda prompts: {"class_labels": torch.zeros(len(prompts), dtype=torch.long)})
+
+    with pytest.raises(ValueError, match=r"NoisyCondition\(.*\) needs a condition with encoder_.* which m has not"):
+        perturbed(OfClasses(), NoisyCondition())
+
+
 def test_a_closed_form_takes_noisy_conditions_too():
     model = GaussianMixture(size=4).load()
     own = {**model.encode(PROMPTS), SEEDS: torch.tensor([1, 2, 3])}
