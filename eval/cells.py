@@ -19,7 +19,7 @@ from .protocols import Distilled, Drawing, Given, Model, Sample, Starting
 from .sweep import MODEL_SCHEDULE, Sweep
 
 EPOCH = 1  # raise it when a change of code changes images of the same settings
-OPTIONAL = ("negative", "others", "texts")
+OPTIONAL = ("negative", "others", "texts", "noise")
 """Fields of a cell that are part of its key only if they say something."""
 
 
@@ -46,6 +46,8 @@ class Cell:
     """Identities of further models that the guidance uses."""
     texts: tuple[str, ...] = ()
     """name=text of further conditions that the guidance uses."""
+    noise: str = ""
+    """"brownian" if the steps' noise is; empty for independent draws and for samplers that use none."""
 
     @property
     def given(self) -> bool:
@@ -78,6 +80,7 @@ def plan(sweep: Sweep, backend: str, model: Model, prompts: list[str]) -> list[P
         cell = Cell(
             model.id, sampler, schedule, spacing, steps, guidance, prompts_hash(prompts), sweep.seed, sweep.dtype,
             _foreign(sampler=sampler, schedule=schedule, spacing=spacing, guidance=guidance),
+            noise=_noise(sweep, model, sampler),
         )  # fmt: skip
         cells.append(_planned(cell, backend, model, sweep, prompts))
     return cells
@@ -176,6 +179,11 @@ def _planned(cell: Cell, backend: str, model: Model, sweep: Sweep, prompts: list
     negative = sweep.negative if "negative" in used else ""
     texts = tuple(f"{name}{NAMED}{text}" for name, text in sorted(sweep.texts.items()) if name in used)
     return Planned(dataclasses.replace(cell, negative=negative, others=tuple(sorted(others)), texts=texts), backend)
+
+
+def _noise(sweep: Sweep, model: Model, sampler: str) -> str:
+    ours = sweep.noise == "brownian" and not isinstance(model, Drawing)
+    return sweep.noise if ours and build("sampler", sampler).stochastic else ""
 
 
 def _check_conditions(cell: Cell, asked: list[Branch], sweep: Sweep) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..plugins.registry import build
+from ..samplers.brownian import BrownianNoise
 from ..samplers.level import Level
 from ..samplers.noise import SeededNoise
 from ..samplers.perturbation import Branch
@@ -115,7 +116,8 @@ class Walk:
     def _run(self, model: Model, device: str, around: Callable[[Run], Run]) -> Generator[Request, Reply, Tensor]:
         path = levels(self.cell, model)
         sampler, guidance = build("sampler", self.cell.sampler), build("guidance", self.cell.guidance)
-        noise = SeededNoise([sample.seed for sample in self.samples], model.shape, device)
+        source = BrownianNoise if self.cell.noise else SeededNoise
+        noise = source([sample.seed for sample in self.samples], model.shape, device)
         unit, first = noise.initial(), path.levels[0]
         self.begin = model.begin(unit, first) if isinstance(model, Starting) else unit * first.norm
         run = around(start(sampler, self.begin, path, noise))

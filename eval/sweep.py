@@ -137,6 +137,9 @@ class Sweep(BaseModel):
         "images", description="images: for just these prompts; prompts: for others like them, each prompt is one draw"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of image 0; image i has seed + i in every cell")
+    noise: Literal["brownian", "independent"] = Field(
+        "brownian", description="of stochastic samplers: one path for each image, whatever the steps, or fresh draws"
+    )
     metrics: Axis[MetricText] = Field(
         ["fd", "clip_score"], description="what is measured; see `sigmabench list metric`"
     )

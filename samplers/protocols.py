@@ -36,7 +36,10 @@ class Denoiser(Protocol):
 
 
 class Noise(Protocol):
-    """Unit normal noise (B, *) that belongs to the interval from s to t."""
+    """Unit normal noise (B, *) that belongs to the interval from s to t.
+
+    Requests that overlap have independent noise, so a method with stages asks for the parts of its step in turn.
+    """
 
     def __call__(self, s: Level, t: Level) -> Tensor: ...
 

@@ -55,9 +55,16 @@ def checks(plugin: Any, kind: str = "sampler") -> Iterator[tuple[str, Check]]:
 def _of_other_samplers(sampler: Sampler) -> set[Check]:
     """Steps and their order mean nothing where error control decides, and the reverse."""
     if sampler.evaluations is None:
-        return {accuracy.check_order, accuracy.check_moments, contract.check_evaluations}
-    other: Check = accuracy.check_order if sampler.stochastic else accuracy.check_moments
-    return {accuracy.check_error_control, other}
+        return {
+            accuracy.check_order,
+            accuracy.check_moments,
+            accuracy.check_noise_path,
+            contract.check_evaluations,
+        }
+    others: set[Check] = (
+        {accuracy.check_order} if sampler.stochastic else {accuracy.check_moments, accuracy.check_noise_path}
+    )
+    return {accuracy.check_error_control, *others}
 
 
 def check_sampler(sampler: Sampler, expected_failures: Mapping[str, str] | None = None) -> None:

@@ -22,8 +22,8 @@ from sigmabench.plugins.comfyui.sampling_nodes import MODEL_SCHEDULE
 from sigmabench.plugins.comfyui.schedule import Until, schedule_of, walk
 from sigmabench.plugins.comfyui.work import Work
 from sigmabench.plugins.registry import build, catalogue
+from sigmabench.samplers.brownian import BrownianNoise
 from sigmabench.samplers.level import PURE_NOISE, Level
-from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.perturbation import BlurredQueries, IdentityAttention, WatchedAttention
 from sigmabench.samplers.problems import Mixture
 from sigmabench.samplers.run import sample
@@ -128,7 +128,7 @@ def test_the_host_gets_what_the_sampler_gives_anywhere(kind, name):
     x, _ = start(kind, float(sigmas[0]))
     made = function(name)(host, x, sigmas, extra_args={"seed": 7})
     path = [process_of(host.sampling).level(float(sigma)) for sigma in sigmas]
-    expected = sample(build("sampler", name), PROBLEM, x, path, SeededNoise([7, 8], x.shape[1:], dtype=torch.float64))
+    expected = sample(build("sampler", name), PROBLEM, x, path, BrownianNoise([7, 8], x.shape[1:], dtype=torch.float64))
     assert torch.allclose(made, expected, rtol=1e-12, atol=1e-12)
 
 

@@ -162,6 +162,17 @@ class OwnNoise(Declared):
 
 
 @dataclasses.dataclass(frozen=True)
+class NoiseOfAnyInterval(Declared):
+    """Right in distribution, but no two step counts see the same noise."""
+
+    stochastic: ClassVar[bool] = True
+
+    def __call__(self, x, path, noise):
+        s, t = path.levels[0], path.levels[-1]
+        return (yield from EulerAncestral()(x, path, lambda *_: noise(s, t)))
+
+
+@dataclasses.dataclass(frozen=True)
 class SinglePrecision(Declared):
     def __call__(self, x, path, noise):
         for s, t in path:
@@ -332,6 +343,7 @@ BROKEN = [
     (NoiseTwiceTooStrong(), "check_moments", r"weak order -?0\.\d+ on a VE path"),
     (HiddenNoise(), "check_declarations", r"asked for noise 4 times in 4 steps, but declares stochastic = False"),
     (OwnNoise(), "check_batch_invariance", r"image 0 of a batch of 4 differs .* noise is drawn elsewhere"),
+    (NoiseOfAnyInterval(), "check_noise_path", r"one path of noise differ by .* noise\(s, t\) must be asked for"),
     (SinglePrecision(), "check_dtype", r"a start in torch.float64 runs in .*float32.*, expected torch.float64"),
     (RoundsInside(), "check_dtype", r"a float64 state was rounded to float32 on the way"),
     (RoundsInside(), "check_scales_agree", r"loses float64 precision"),

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 import sigmabench
 from sigmabench.plugins.diffusers.scheduler import StepScheduler
 from sigmabench.plugins.registry import build, catalogue
+from sigmabench.samplers.brownian import BrownianNoise
 from sigmabench.samplers.level import PURE_NOISE, Level
-from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.problems import BIMODAL
 from sigmabench.samplers.run import sample
 from sigmabench.samplers.schedules import ScaledLinear
@@ -55,7 +55,7 @@ def ours(sampler="euler", spacing="trailing", schedule="scaled_linear", predicti
 
 
 def starting_noise(dtype=torch.float64, rows=2):
-    return SeededNoise(range(rows), SHAPE, dtype=dtype).initial()
+    return BrownianNoise(range(rows), SHAPE, dtype=dtype).initial()
 
 
 def own(scheduler, level):
@@ -128,7 +128,7 @@ def test_a_loop_over_the_scheduler_equals_the_run_without_it(sampler, spacing, s
     first = build("schedule", schedule).project(path[0])
     assert scheduler.init_noise_sigma == pytest.approx(first.norm, rel=1e-12)
     x = starting_noise() * scheduler.init_noise_sigma
-    noise = SeededNoise([SEED, SEED + 1], SHAPE, dtype=torch.float64)
+    noise = BrownianNoise([SEED, SEED + 1], SHAPE, dtype=torch.float64)
     expected, levels = recorded(sampler, path, x * (path[0].norm / first.norm), noise)
     times = [time_of(schedule, level) for level in levels]
     assert scheduler.timesteps.tolist() == pytest.approx(times, abs=1e-3)
@@ -169,7 +169,7 @@ def test_a_loop_that_leaves_out_steps_equals_the_run_over_the_others(sampler, st
     image, noise = torch.linspace(-1, 1, 24, dtype=torch.float64).view(2, *SHAPE), starting_noise()
     x = scheduler.add_noise(image, noise, scheduler.timesteps[begin : begin + 1])
     torch.testing.assert_close(x, path[0].alpha * image + path[0].sigma * noise)
-    within = SeededNoise([SEED, SEED + 1], SHAPE, dtype=torch.float64)
+    within = BrownianNoise([SEED, SEED + 1], SHAPE, dtype=torch.float64)
     expected, levels = recorded(sampler, path, x, within)
     torch.testing.assert_close(loop(scheduler, levels, x, begin=begin), expected, rtol=1e-5, atol=1e-5)
 
@@ -310,7 +310,7 @@ def test_with_a_generator_for_each_image_an_image_does_not_depend_on_its_batch(s
         scheduler = ours(sampler)
         scheduler.set_timesteps(5)
         path = build("spacing", "trailing")(build("schedule", "scaled_linear"), 5)
-        _, levels = recorded(sampler, path, starting_noise(), SeededNoise([0, 1], SHAPE, dtype=torch.float64))
+        _, levels = recorded(sampler, path, starting_noise(), BrownianNoise([0, 1], SHAPE, dtype=torch.float64))
         generators = [torch.Generator().manual_seed(100 + row) for row in rows]
         return loop(scheduler, levels, starting_noise(rows=4)[list(rows)], generators)
 
@@ -352,7 +352,7 @@ def test_zero_terminal_snr_starts_at_pure_noise_exactly(sampler, steps):
     assert torch.equal(scheduler.add_noise(image, x, scheduler.timesteps[:1]), x)
     path = build("spacing", "trailing")(build("schedule", "zero_terminal_snr"), steps)
     assert path[0] == PURE_NOISE
-    expected, levels = recorded(sampler, path, x, SeededNoise([1, 2], SHAPE, dtype=torch.float64))
+    expected, levels = recorded(sampler, path, x, BrownianNoise([1, 2], SHAPE, dtype=torch.float64))
     torch.testing.assert_close(loop(scheduler, levels, x), expected, rtol=1e-5, atol=1e-5)
 
 

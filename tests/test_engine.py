@@ -166,3 +166,23 @@ def test_cells_that_cannot_start_are_refused_with_the_reason():
     assert reasons[0] == ""
     assert "eps prediction says nothing" in reasons[1]
     assert "noisier than the" in reasons[2]
+
+
+def test_a_sweep_walks_one_path_of_noise_whatever_the_steps(model):
+    """Images of twice as many steps are nearer to each other than with draws of their own; initial noise is the same."""
+    settings = {"sampler": "dpmpp_2m_sde", "spacing": "linspace", "guidance": "cfg(scale=3)"}
+    few, many, fresh_few, fresh_many = generate(
+        model, [job(8, steps=n, noise=noise, **settings) for noise in ("brownian", "") for n in (20, 40)]
+    )
+    assert (few - many).square().mean() < (fresh_few - fresh_many).square().mean() / 2
+
+
+@pytest.mark.parametrize(
+    ("sampler", "noise"), [("dpmpp_2m_sde", "brownian"), ("ddim(eta=1)", "brownian"), ("heun", "")]
+)
+def test_cells_say_whose_noise_they_walk_and_old_runs_keep_their_keys(model, sampler, noise):
+    for wanted in ("brownian", "independent"):
+        sweep = Sweep(samplers=[sampler], prompts=PROMPTS, noise=wanted)
+        (planned,) = plan(sweep, "m", model, PROMPTS)
+        assert planned.cell.noise == (noise if wanted == "brownian" else "")
+    assert planned.cell.key == dataclasses.replace(planned.cell, noise="").key

@@ -88,6 +88,10 @@ def sweep(
     ] = None,
     budget: Annotated[int | None, typer.Option(help="Images a cell at most, with --until separated.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of image 0; image i has seed + i.")] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(help="brownian: the same path for any steps.", autocompletion=words("brownian", "independent")),
+    ] = None,
     metric: Annotated[
         list[str] | None, typer.Option(help="Such as fd, clip_score.", autocompletion=names("metric"))
     ] = None,
@@ -113,8 +117,8 @@ def sweep(
         "models": model, "samplers": sampler, "schedules": schedule, "spacings": spacing, "pairs": pair, "steps": steps,
         "guidance": guidance, "scales": scale, "prompts": prompts, "negative": negative,
         "texts": texts_by_name(text or ()), "images": images, "until": until, "budget": budget, "seed": seed,
-        "metrics": metric, "intervals": intervals, "batch_size": batch_size, "shard_size": shard_size, "device": device,
-        "dtype": dtype,
+        "noise": noise, "metrics": metric, "intervals": intervals, "batch_size": batch_size, "shard_size": shard_size,
+        "device": device, "dtype": dtype,
     }  # fmt: skip
     given = {name: value for name, value in fields.items() if value not in (None, [], {})}
     folder = out or Path("runs", file.stem if file else "sweep")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...samplers.brownian import BrownianNoise
 from ...samplers.level import Level
-from ...samplers.noise import SeededNoise
 from ...samplers.path import Path, ends
 from ...samplers.protocols import Sampler
 from ...samplers.run import lockstep, start
@@ -50,7 +50,7 @@ class SamplerFunction:
         steps = Steps(path, process, upwards, callback or (lambda report: None))
         host = Host(model, process, extra_args, self.sampler.needs, steps, self._poll)
         begin = (x / process.gain(first)).split(each)
-        noises = (SeededNoise(seeds[i : i + each], x.shape[1:], x.device) for i in range(0, len(x), each))
+        noises = (BrownianNoise(seeds[i : i + each], x.shape[1:], x.device) for i in range(0, len(x), each))
         runs = [start(self.sampler, part, path, noise) for part, noise in zip(begin, noises, strict=True)]
         results = lockstep([numbered(i, run) for i, run in enumerate(runs)], host)
         steps.finish()

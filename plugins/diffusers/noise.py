@@ -6,8 +6,8 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from ...samplers.brownian import BrownianNoise
 from ...samplers.level import Level
-from ...samplers.noise import SeededNoise
 
 Generators = torch.Generator | list[torch.Generator] | None
 
@@ -16,17 +16,17 @@ class PipelineNoise:
     """Unit normal noise like ``sample``, float32 at least.
 
     From ``generators``, which a pipeline gives anew at each step, one for each image if it is a list; without any, from
-    ``seed`` + i for image i, or else from torch's global generator.
+    the Brownian path of ``seed`` + i for image i, or else from torch's global generator.
     """
 
     def __init__(self, sample: Tensor, seed: int | None) -> None:
         self.generators: Generators = None
         self.shape, self.device = sample.shape, sample.device
         self.dtype = torch.promote_types(sample.dtype, torch.float32)
-        self._seeded: SeededNoise | None = None
+        self._seeded: BrownianNoise | None = None
         if seed is not None:
             seeds = range(seed, seed + len(sample))
-            self._seeded = SeededNoise(seeds, sample.shape[1:], self.device, self.dtype)
+            self._seeded = BrownianNoise(seeds, sample.shape[1:], self.device, self.dtype)
 
     def __call__(self, s: Level, t: Level) -> Tensor:
         if self._seeded and self.generators is None:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import torch
+
+from ..brownian import BrownianNoise
 from ..level import CLEAN, PURE_NOISE, Level
 from ..path import Path, ends
 from ..problems import BIMODAL, GAUSSIAN
@@ -83,6 +86,27 @@ def check_moments(sampler: Sampler) -> None:
         )
 
 
+def check_noise_path(sampler: Sampler) -> None:
+    """Twice as many steps along the same path of noise end near the same image, ever nearer as steps grow.
+
+    Strong convergence, of order 1/2 at least: the root mean square of x_N - x_2N, with ``BrownianNoise``.
+    """
+    seeds, shape, steps = range(16), (16,), (20, 40, 80, 160)
+    ends = []
+    for count in steps:
+        path = _even_path(count)
+        noise = BrownianNoise(seeds, shape, dtype=torch.float64)
+        ends.append(walk(sampler, BIMODAL, noise.initial() * path.levels[0].norm, path, noise))
+    errors = [(one - other).square().mean().sqrt().item() for one, other in pairwise(ends)]
+    order = slope(steps[:-1], errors)
+    require(
+        order >= 0.5,
+        sampler,
+        f"the images of {steps} steps along one path of noise differ by {_show(errors)} from one to the next, which "
+        f"falls with order {order:.2f}, expected 1/2 at least; noise(s, t) must be asked for the interval it belongs to",
+    )
+
+
 def check_scales_agree(sampler: Sampler) -> None:
     """x / alpha depends on sigma / alpha alone: variance exploding, preserving and flow paths give the same image."""
     for make, kind in ((jagged_path, "finite sigma/alpha"), (pure_noise_path, "alpha = 0")):
@@ -156,6 +180,7 @@ CHECKS: tuple[Callable[[Sampler], None], ...] = (
     check_order,
     check_error_control,
     check_moments,
+    check_noise_path,
     check_scales_agree,
     check_pure_noise_start,
     check_clean_end,
@@ -182,6 +207,11 @@ def _converges(sampler: Sampler, last: float, where: str) -> None:
             f"converges with order {order:.2f}, expected 1 at least, in {scale} (errors {_show(errors)} at {STEPS} "
             f"steps) on {where}",
         )
+
+
+def _even_path(steps: int) -> Path:
+    """Equal steps in log(sigma/alpha): each level of a path is one of the path with twice as many steps."""
+    return Path(SCALES["VP"](8.0 * (0.05 / 8.0) ** (i / steps)) for i in range(steps + 1))
 
 
 def _trajectory_errors(sampler: Sampler, scale: str, steps: Sequence[int]) -> list[float]:

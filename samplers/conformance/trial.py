@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ..brownian import BrownianNoise
 from ..level import Level
-from ..noise import SeededNoise, no_noise
+from ..noise import no_noise
 from ..path import Path
 from ..protocols import Denoiser, Noise, Sampler
 from ..run import start
@@ -78,7 +79,7 @@ def noise_for(sampler: Sampler, x: Tensor) -> Noise:
     """The same noise for every run of a batch of this shape; none for a deterministic sampler."""
     if not sampler.stochastic:
         return no_noise
-    return SeededNoise(range(len(x)), x.shape[1:], dtype=torch.promote_types(x.dtype, torch.float32))
+    return BrownianNoise(range(len(x)), x.shape[1:], dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def distance(a: Tensor, b: Tensor) -> float:

@@ -1,0 +1,136 @@
+"""Noise that belongs to the interval: increments of one Brownian path for each image.
+
+    z(s, t) = (B(tau_t) - B(tau_s)) / sqrt(tau_t - tau_s),    tau = (alpha / sigma)^2
+
+The clock is the signal-to-noise ratio, for y = alpha x / sigma^2 follows dy = E[x0 | y] dtau + dB under the reverse SDE
+(the innovations of stochastic localization, Montanari 2023, arXiv:2305.10690): noise of two steps that follow each other
+composes to that of the one over both. So runs of 10 and of 20 steps walk along the same path of noise, whatever the
+process, and a run that stops and is continued elsewhere goes on with the noise it would have had.
+
+The path is built as Levy did: B inside an interval, given its ends, is normal. Intervals of log tau are halved down to
+1/16, and what is asked for lies within one. So B is a function of image seed and place alone, as long as a run
+reads at most one place of such an interval, and a Brownian motion in any case. A run reads it from noisy to clean, and
+keeps only the few values that lie ahead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .counted import CountedNormals
+from .level import Level
+from .noise import SeededNoise
+
+FINENESS = 2**16  # places in a unit of log tau
+END = 2**22  # the last place, at log tau = 32; the first stands for all below -32, tau = 0 included
+LEAF = 2**12  # places between two that are halved no further
+
+
+class BrownianNoise:
+    """Unit normal noise for each image along its own Brownian path; what it starts from is that of ``SeededNoise``.
+
+    Intervals that overlap, as those of a method that goes back to a noisier level, are answered from independent paths:
+    each request is for the first path that has not yet been read beyond the interval's start.
+
+    Args:
+        seeds: one integer in [0, 2^32) for each image.
+        shape: of one image, without the batch dimension.
+
+    Raises:
+        ValueError: for a seed outside [0, 2^32).
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        shape: Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.initial = SeededNoise(seeds, shape, device, dtype).initial
+        self.seeds, self.shape, self.device, self.dtype = tuple(seeds), tuple(shape), device, dtype
+        self._count = math.prod(shape)
+        self._paths: list[_Path] = []
+
+    def __call__(self, s: Level, t: Level) -> Tensor:
+        """Unit normal noise for the step from s to t, (B, *shape)."""
+        start, stop = sorted((_place(s), _place(t)))
+        start = min(start, END - 1)
+        stop = max(stop, start + 1)
+        path = self._unread(start)
+        before, after = path.at(start), path.at(stop)
+        z = (after.value - before.value).mul_((after.clock - before.clock) ** -0.5)
+        return z.transpose(0, 1).flatten(1)[:, : self._count].view(-1, *self.shape).to(self.dtype)
+
+    def _unread(self, start: int) -> _Path:
+        for path in self._paths:
+            if path.read.place <= start:
+                return path
+        normals = CountedNormals(self.seeds, len(self._paths), math.ceil(self._count / 4), self.device)
+        self._paths.append(_Path(normals))
+        return self._paths[-1]
+
+
+class _Known(NamedTuple):
+    """The path at one place, and the clock there."""
+
+    place: int
+    clock: float
+    value: Tensor
+
+
+class _Path:
+    """A Brownian path read from left to right. ``ahead``: the known points right of what is read, the nearest last."""
+
+    def __init__(self, normals: CountedNormals) -> None:
+        self.normals = normals
+        (end,) = normals([END])
+        self.read = _Known(0, 0.0, torch.zeros_like(end))
+        self.ahead = [_Known(END, _clock(END), end.mul_(_clock(END) ** 0.5))]
+
+    def at(self, place: int) -> _Known:
+        """The path at a place that is not left of what is read."""
+        while self.ahead and self.ahead[-1].place <= place:
+            self.read = self.ahead.pop()
+        if self.read.place < place:
+            middles = list(_middles(self.read.place, self.ahead[-1].place, place))
+            for middle, z in zip(middles, self.normals(middles), strict=True):
+                known = _between(self.read, self.ahead[-1], middle, z)
+                if middle <= place:
+                    self.read = known
+                else:
+                    self.ahead.append(known)
+        return self.read
+
+
+def _middles(left: int, right: int, place: int) -> Iterator[int]:
+    """The middles of ever smaller intervals around the place, then the place itself."""
+    while left < place:
+        middle = (left + right) // 2 if right - left > LEAF else place
+        yield middle
+        left, right = (middle, right) if middle <= place else (left, middle)
+
+
+def _between(left: _Known, right: _Known, place: int, z: Tensor) -> _Known:
+    """Brownian bridge: B inside an interval given both ends, from unit normal z."""
+    clock = _clock(place)
+    share = (clock - left.clock) / (right.clock - left.clock)
+    std = math.sqrt(share * (right.clock - clock))
+    return _Known(place, clock, torch.lerp(left.value, right.value, share).add_(z, alpha=std))
+
+
+def _place(level: Level) -> int:
+    if not level.alpha:
+        return 0
+    if not level.sigma:
+        return END
+    return min(max(round(2 * level.half_logsnr * FINENESS) + END // 2, 0), END)
+
+
+def _clock(place: int) -> float:
+    return math.exp((place - END // 2) / FINENESS) if place else 0.0

@@ -1,0 +1,136 @@
+"""Noise by interval: unit normal, one path for each image, the same whatever the steps, fresh where intervals overlap."""
+
+import math
+
+import pytest
+import torch
+
+from sigmabench.plugins.registry import build
+from sigmabench.samplers.brownian import END, FINENESS, BrownianNoise
+from sigmabench.samplers.counted import CountedNormals
+from sigmabench.samplers.level import CLEAN, PURE_NOISE, Level, variance_preserving
+from sigmabench.samplers.noise import SeededNoise
+from sigmabench.samplers.path import Path
+from sigmabench.samplers.problems import BIMODAL
+from sigmabench.samplers.run import sample
+from sigmabench.samplers.schedules import Flow, Linear
+
+SHAPE = (3, 64, 64)
+
+
+def on_grid(place):
+    """A level that is a place of the clock, so that weights are exact."""
+    return variance_preserving(math.exp(-(place - END // 2) / FINENESS / 2))
+
+
+def composed(parts, levels):
+    taus = [(level.alpha / level.sigma) ** 2 for level in levels]
+    total = sum(z * math.sqrt(b - a) for z, a, b in zip(parts, taus, taus[1:], strict=False))
+    return total / math.sqrt(taus[-1] - taus[0])
+
+
+def test_noise_of_steps_composes_to_that_of_the_step_over_all():
+    levels = [on_grid(place) for place in (50_000, 1_500_000, 1_800_000, 1_800_001, 2_000_000, 3_000_000)]
+    fine, coarse = BrownianNoise([5, 6], SHAPE), BrownianNoise([5, 6], SHAPE)
+    parts = [fine(s, t) for s, t in zip(levels, levels[1:], strict=False)]
+    whole = coarse(levels[0], levels[-1])
+    torch.testing.assert_close(composed(parts, levels), whole, rtol=0, atol=2e-5)
+
+
+def test_levels_beside_the_grid_compose_but_for_its_fineness():
+    levels = [Level(1.0, sigma) for sigma in (14.3, 6.1, 2.2, 0.7)]
+    fine, coarse = BrownianNoise([5], SHAPE), BrownianNoise([5], SHAPE)
+    parts = [fine(s, t) for s, t in zip(levels, levels[1:], strict=False)]
+    difference = composed(parts, levels) - coarse(levels[0], levels[-1])
+    assert difference.std() < 2 / FINENESS
+
+
+def test_any_process_walks_the_same_path_from_pure_noise_to_clean():
+    noises = []
+    for schedule in (Linear(), Flow()):
+        levels = [PURE_NOISE, *(schedule.project(Level(1.0, sigma)) for sigma in (9.0, 3.0, 1.0)), CLEAN]
+        noise = BrownianNoise([1, 2], (8,))
+        noises.append([noise(s, t) for s, t in Path(levels)])
+    for one, other in zip(*noises, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_part_asked_for_alone_is_what_it_is_within_a_run():
+    levels = [Level(1.0, sigma) for sigma in (80.0, 10.0, 2.0, 0.5, 0.02)]
+    run, later = BrownianNoise([3], (5,)), BrownianNoise([3], (5,))
+    within = [run(s, t) for s, t in Path(levels)]
+    continued = [later(s, t) for s, t in Path(levels[2:])]
+    for one, other in zip(within[2:], continued, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+
+
+def test_an_image_has_its_noise_alone_and_in_any_batch():
+    levels = [PURE_NOISE, variance_preserving(2.0), variance_preserving(0.1)]
+    batch, alone = BrownianNoise([9, 2**32 - 1, 4], (3, 5)), BrownianNoise([2**32 - 1], (3, 5))
+    for s, t in Path(levels):
+        assert torch.equal(batch(s, t)[1:2], alone(s, t))
+    assert torch.equal(batch.initial(), SeededNoise([9, 2**32 - 1, 4], (3, 5)).initial())
+
+
+def test_noise_is_normal_and_steps_images_paths_and_neighbours_are_independent():
+    noise = BrownianNoise(range(8), SHAPE, dtype=torch.float64)
+    s, t, u = Level(1.0, 3.0), Level(1.0, 2.9), Level(1.0, 0.3)
+    rows = torch.cat([noise(s, t), noise(t, u), noise(s, t), noise(t, u)]).flatten(1)  # two steps, on two paths
+    count = rows.shape[1]
+    assert rows.mean(1).abs().max() < 4.5 / math.sqrt(count)
+    assert (rows.var(1) - 1).abs().max() < 4.5 * math.sqrt(2 / count)
+    assert (rows.pow(4).mean(1) - 3).abs().max() < 4.5 * math.sqrt(96 / count)
+    assert (rows @ rows.T / count).fill_diagonal_(0).abs().max() < 5 / math.sqrt(count)
+    for lag in (1, 2, 64, count // 4, count // 2):
+        assert (rows[:, lag:] * rows[:, :-lag]).mean(1).abs().max() < 5 / math.sqrt(count - lag)
+
+
+def test_all_numbers_together_follow_the_normal_distribution():
+    z = torch.cat(CountedNormals(range(16), 0, 4096, "cpu")(range(1, 17))).flatten()  # four million
+    bins = torch.special.ndtr(z.double()).mul(1000).long().clamp(max=999).bincount(minlength=1000)
+    chi_squared = ((bins - len(z) / 1000) ** 2 / (len(z) / 1000)).sum().item()
+    assert abs(chi_squared - 999) < 5 * math.sqrt(2 * 999)
+    assert 4.6 < z.abs().max() < 5.8
+
+
+@pytest.mark.parametrize("ask", [(1, 1, 2), (1, 0, 1), (2, 1, 2)])
+def test_a_request_that_overlaps_an_earlier_one_has_noise_of_its_own(ask):
+    levels = [Level(1.0, sigma) for sigma in (8.0, 4.0, 2.0)]
+    noise, (skip, i, j) = BrownianNoise([1], (40_000,)), ask
+    first = [noise(s, t) for s, t in Path(levels)][-skip:]
+    again = noise(levels[i], levels[j])
+    for one in first:
+        assert abs((one * again).mean()) < 4 / math.sqrt(40_000)
+
+
+def test_levels_closer_than_the_grid_still_have_independent_unit_noise():
+    levels = [Level(1.0, 1.0 - i * 1e-6) for i in range(6)]
+    noise = BrownianNoise([1], (40_000,))
+    rows = torch.cat([noise(s, t) for s, t in Path(levels)])
+    assert (rows @ rows.T / 40_000 - torch.eye(5)).abs().max() < 0.03
+
+
+def test_noise_where_there_is_no_clock_left_is_finite_and_unit():
+    noise = BrownianNoise([1], (40_000,))
+    for s, t in ((PURE_NOISE, Level(1e-20, 1.0)), (Level(1.0, 1e-20), Level(1.0, 1e-21)), (Level(1.0, 1e-21), CLEAN)):
+        assert abs(noise(s, t).std() - 1) < 0.03
+
+
+def test_seeds_outside_their_range_are_refused():
+    with pytest.raises(ValueError, match=r"seed -1 is outside 0 <= seed < 2\^32"):
+        BrownianNoise([-1], (1,))
+    assert BrownianNoise([], (4,))(PURE_NOISE, CLEAN).shape == (0, 4)
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_2m_sde", "dpmpp_sde", "seeds_2", "seeds_3", "euler_ancestral"])
+def test_twenty_steps_follow_the_path_of_ten(sampler):
+    """Half the steps are the same image with a larger error; with draws in order it is another image."""
+    method, seeds = build("sampler", sampler), range(64)
+    levels = {n: [Level(1.0, 8.0 * (0.05 / 8.0) ** (i / n)) for i in range(n + 1)] for n in (20, 40)}
+    x = SeededNoise(seeds, (4,), dtype=torch.float64).initial() * levels[20][0].norm
+    for source, related in ((BrownianNoise, True), (SeededNoise, False)):
+        few, many = (
+            sample(method, BIMODAL, x, levels[n], source(seeds, (4,), dtype=torch.float64)).flatten() for n in (20, 40)
+        )
+        correlation = torch.corrcoef(torch.stack([few, many]))[0, 1]
+        assert correlation > 0.97 if related else correlation < 0.8, correlation
