@@ -1,6 +1,7 @@
-"""Noise by interval: unit normal, one path for each image, the same whatever the steps, fresh where intervals overlap."""
+"""Noise by interval: unit normal, one path for each image whatever the steps, fresh where intervals overlap."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -25,14 +26,14 @@ def on_grid(place):
 
 def composed(parts, levels):
     taus = [(level.alpha / level.sigma) ** 2 for level in levels]
-    total = sum(z * math.sqrt(b - a) for z, a, b in zip(parts, taus, taus[1:], strict=False))
+    total = sum(z * math.sqrt(b - a) for z, (a, b) in zip(parts, pairwise(taus), strict=True))
     return total / math.sqrt(taus[-1] - taus[0])
 
 
 def test_noise_of_steps_composes_to_that_of_the_step_over_all():
     levels = [on_grid(place) for place in (50_000, 1_500_000, 1_800_000, 1_800_001, 2_000_000, 3_000_000)]
     fine, coarse = BrownianNoise([5, 6], SHAPE), BrownianNoise([5, 6], SHAPE)
-    parts = [fine(s, t) for s, t in zip(levels, levels[1:], strict=False)]
+    parts = [fine(s, t) for s, t in pairwise(levels)]
     whole = coarse(levels[0], levels[-1])
     torch.testing.assert_close(composed(parts, levels), whole, rtol=0, atol=2e-5)
 
@@ -40,7 +41,7 @@ def test_noise_of_steps_composes_to_that_of_the_step_over_all():
 def test_levels_beside_the_grid_compose_but_for_its_fineness():
     levels = [Level(1.0, sigma) for sigma in (14.3, 6.1, 2.2, 0.7)]
     fine, coarse = BrownianNoise([5], SHAPE), BrownianNoise([5], SHAPE)
-    parts = [fine(s, t) for s, t in zip(levels, levels[1:], strict=False)]
+    parts = [fine(s, t) for s, t in pairwise(levels)]
     difference = composed(parts, levels) - coarse(levels[0], levels[-1])
     assert difference.std() < 2 / FINENESS
 

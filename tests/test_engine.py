@@ -169,7 +169,7 @@ def test_cells_that_cannot_start_are_refused_with_the_reason():
 
 
 def test_a_sweep_walks_one_path_of_noise_whatever_the_steps(model):
-    """Images of twice as many steps are nearer to each other than with draws of their own; initial noise is the same."""
+    """Images of twice as many steps are nearer to each other than with draws of their own."""
     settings = {"sampler": "dpmpp_2m_sde", "spacing": "linspace", "guidance": "cfg(scale=3)"}
     few, many, fresh_few, fresh_many = generate(
         model, [job(8, steps=n, noise=noise, **settings) for noise in ("brownian", "") for n in (20, 40)]

@@ -102,8 +102,8 @@ def check_noise_path(sampler: Sampler) -> None:
     require(
         order >= 0.5,
         sampler,
-        f"the images of {steps} steps along one path of noise differ by {_show(errors)} from one to the next, which "
-        f"falls with order {order:.2f}, expected 1/2 at least; noise(s, t) must be asked for the interval it belongs to",
+        f"images of {steps} steps along one path of noise differ by {_show(errors)} from one to the next, which falls "
+        f"with order {order:.2f}, expected 1/2 at least; noise(s, t) must be asked for the interval it belongs to",
     )
 
 
