@@ -2,10 +2,10 @@
 
     z(s, t) = (B(tau_t) - B(tau_s)) / sqrt(tau_t - tau_s),    tau = (alpha / sigma)^2
 
-The clock is the signal-to-noise ratio, for y = alpha x / sigma^2 follows dy = E[x0 | y] dtau + dB under the reverse SDE
-(the innovations of stochastic localization, Montanari 2023, arXiv:2305.10690): noise of two steps that follow each other
-composes to that of the one over both. So runs of 10 and of 20 steps walk along the same path of noise, whatever the
-process, and a run that stops and is continued elsewhere goes on with the noise it would have had.
+The clock is the signal-to-noise ratio: under the reverse SDE y = alpha x / sigma^2 follows dy = E[x0 | y] dtau + dB
+(stochastic localization, Montanari 2023, arXiv:2305.10690), so noise of two steps that follow each other composes to
+that of the one over both. Runs of 10 and of 20 steps walk along the same path of noise, whatever the process, and a run
+that stops and is continued elsewhere goes on with the noise it would have had.
 
 The path is built as Levy did: B inside an interval, given its ends, is normal. Intervals of log tau are halved down to
 1/16, and what is asked for lies within one. So B is a function of image seed and place alone, as long as a run

@@ -88,18 +88,14 @@ RESAMPLED = {"check_clean_end": "the part next to clean is walked ten times, and
 AGAIN = {"check_evaluations": "part of the path is walked again, at that many evaluations more"}
 NOT_LINEAR = "the step depends on norms of the noise, so moments cannot be read off single draws"
 CONTRAST = "made for distilled networks: with the mean of a diffusion model for x0, replacing noise costs contrast"
-<<<<<<< HEAD
 ARRIVES = {"check_host_edits": "its first evaluation is at the end of the first step, so an edit there is another one"}
 ONE_POINT = "what it asks about is not on the trajectory, which long steps next to pure noise do not forgive"
-REPLACES = {"check_moments": CONTRAST, "check_pure_noise_start": CONTRAST, "check_clean_end": CONTRAST}
-=======
 REPLACES = {
     "check_moments": CONTRAST,
     "check_pure_noise_start": CONTRAST,
     "check_clean_end": CONTRAST,
     "check_noise_path": "the more steps, the more noise is replaced",
 }
->>>>>>> e2b2389 (Noise that belongs to the interval: a Brownian path for each image, the same for any number of steps)
 FORGETS = {**REPLACES, "check_host_edits": "only x0 goes on to the next step"}
 SMALL = {"check_order": "its fifth-order error is so small that order 6 is seen until rounding takes over"}
 LAWSON = {"check_clean_end": "the integrating factor's quantity grows without bound near clean images"}

@@ -34,7 +34,8 @@ class SigmabenchNoise:
     """Noise by which image i of a batch is the one that the seed noise_seed + i gives alone.
 
     ComfyUI draws a batch's noise in one go, so that only its first image can be made again. Sampler steps that add
-    noise follow the same seeds, each along a path that is the same for any number of steps. It equals diffusers with a list of generators, one for each image.
+    noise follow the same seeds, each along a path that is the same for any number of steps. It equals diffusers with a
+    list of generators, one for each image.
     """
 
     DESCRIPTION = __doc__

@@ -19,7 +19,8 @@ def blurred(image: Tensor, sigma: float, ends: int | None = None) -> Tensor:
     planes = image.reshape(-1, 1, *image.shape[-2:])
     for dim in (-2, -1):
         radius = min(math.ceil(4 * sigma) if ends is None else ends, image.shape[dim] - 1)
-        weights = (-((arange(-radius, radius + 1) / sigma) ** 2) / 2).double().exp()
-        kernel = (weights / weights.sum()).to(image).view((1, 1, -1, 1) if dim == -2 else (1, 1, 1, -1))
+        places = arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+        weights = (-((places / sigma) ** 2) / 2).exp()
+        kernel = (weights / weights.sum()).view((1, 1, -1, 1) if dim == -2 else (1, 1, 1, -1))
         planes = conv2d(pad(planes, (0, 0, radius, radius) if dim == -2 else (radius, radius, 0, 0), "reflect"), kernel)
     return planes.reshape(image.shape)
