@@ -51,8 +51,9 @@ class DPM2Ancestral:
             if s.alpha and down.sigma:
                 middle = between(s, t, (s.half_logsnr + down.half_logsnr) / 2)
                 x_middle, x0 = yield bridge(x, x0, s, middle), middle
-                eps, scale = (x_middle - x0 * middle.alpha) / middle.sigma, t.alpha / s.alpha
-                x = (x * scale).add_(eps, alpha=down.sigma - s.sigma * scale)
+                scale = t.alpha / s.alpha
+                push = (down.sigma - s.sigma * scale) / middle.sigma
+                x = (x * scale).add_(x_middle, alpha=push).add_(x0, alpha=-push * middle.alpha)
             else:
                 x = bridge(x, x0, s, down)
             if u:

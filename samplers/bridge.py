@@ -20,8 +20,14 @@ if TYPE_CHECKING:
 
 def bridge(x: Tensor, x0: Tensor, s: Level, t: Level, u: float = 0.0) -> Tensor:
     """The mean of x_t given x_s = x and x0, leaving room for fresh noise of standard deviation u <= sigma_t."""
+    keep, share = shares(s, t, u)
+    return (x * keep).add_(x0, alpha=share)
+
+
+def shares(s: Level, t: Level, u: float = 0.0) -> tuple[float, float]:
+    """What x and x0 are multiplied with in ``bridge``."""
     keep = math.sqrt((t.sigma - u) * (t.sigma + u)) / s.sigma
-    return (x * keep).add_(x0, alpha=t.alpha - keep * s.alpha)
+    return keep, t.alpha - keep * s.alpha
 
 
 def ancestral_std(s: Level, t: Level, eta: float = 1.0) -> float:

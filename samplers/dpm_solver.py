@@ -6,6 +6,7 @@ in log(alpha/sigma).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .exponential_tableaux import third_order
@@ -90,6 +91,7 @@ class DPMpp3S:
         return (yield from single_step(x, path, DATA, THIRD_ORDER))
 
 
+@lru_cache(maxsize=2**12)
 def second_order(r: float) -> Tableau:
     """One inner stage at the share r, with the weight 1 / (2 r) that all phi functions share to first order."""
     return Tableau((r,), lambda z: [(1 / (2 * r),)])

@@ -10,6 +10,7 @@ Luan, Ostermann 2014, J. Comput. Appl. Math. 256, 168; Luan 2021, doi:10.1007/s1
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from .linear_multistep import exact
@@ -45,11 +46,13 @@ def _row(shares: tuple[float, ...], share: float, nodes: tuple[int, ...], z: flo
     return row
 
 
+@lru_cache(maxsize=2**12)
 def refined_2(c2: float) -> Tableau:
     """Two stages: x0 linear between s and the share c2 of the step."""
     return interpolating((c2, ()), end=(2,))
 
 
+@lru_cache(maxsize=2**12)
 def third_order(c2: float, c3: float) -> Tableau:
     """Three stages at 0 < c2 < c3 <= 1, third order also for stiff problems (Hochbruck, Ostermann 2005, section 5.2).
 

@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .bridge import bridge
+from .bridge import shares
 from .level import Level, between
 
 if TYPE_CHECKING:
@@ -29,20 +29,29 @@ class Form(NamedTuple):
     """A quantity that is interpolated, the variable it is interpolated in, and the weight that variable brings.
 
     Attributes:
-        value: (x, x0, level) to the quantity.
-        move: (x, mean quantity, s, t) to x at t. Needs alpha > 0 at s but for FLOW and the bridge.
+        parts: of a level, (p, q) with quantity = p x + q x0.
+        moves: of s and t, (a, b) with x_t = a x + b * mean quantity. Needs alpha > 0 at s but for FLOW and DATA.
         variable: of a level with alpha > 0 and sigma > 0.
         half_logsnr: log(alpha / sigma) from the variable.
         exponent: of the weight e^(-exponent * variable) under the integral.
         pure_noise: whether it is finite at alpha = 0.
     """
 
-    value: Callable[[Tensor, Tensor, Level], Tensor]
-    move: Callable[[Tensor, Tensor, Level, Level], Tensor]
+    parts: Callable[[Level], tuple[float, float]]
+    moves: Callable[[Level, Level], tuple[float, float]]
     variable: Callable[[Level], float]
     half_logsnr: Callable[[float], float]
     exponent: float = 0.0
     pure_noise: bool = False
+
+    def value(self, x: Tensor, x0: Tensor, level: Level) -> Tensor:
+        """The quantity, from x and x0 at a level."""
+        p, q = self.parts(level)
+        return mean((x, x0), (p, q)) if p else x0 if q == 1 else x0 * q
+
+    def move(self, x: Tensor, quantity: Tensor, s: Level, t: Level) -> Tensor:
+        """x at t, from x at s and the mean quantity between."""
+        return mean((x, quantity), self.moves(s, t))
 
     def spans(self, s: Level, t: Level) -> bool:
         """Whether both ends are finite; a step that has an infinite one or ends at sigma = 0 is Euler's."""
@@ -56,59 +65,69 @@ class Form(NamedTuple):
 
 def noise_of(x: Tensor, x0: Tensor, level: Level) -> Tensor:
     """eps = (x - alpha x0) / sigma."""
-    return (x - x0 * level.alpha).div_(level.sigma)
+    return mean((x, x0), _eps(level))
 
 
 def follow(x: Tensor, eps: Tensor, s: Level, t: Level) -> Tensor:
     """x_t = alpha_t / alpha_s x + (sigma_t - sigma_s alpha_t / alpha_s) eps: Euler's step along eps, alpha_s > 0."""
-    ratio = t.alpha / s.alpha
-    return (x * ratio).add_(eps, alpha=t.sigma - s.sigma * ratio)
+    return mean((x, eps), _follow(s, t))
 
 
 def mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """sum of weights * values, a new tensor."""
-    total = values[0] * weights[0]
-    for value, weight in zip(values[1:], weights[1:], strict=True):
+    pairs = zip(values, weights, strict=True)
+    value, weight = next(pairs)
+    total = value * weight
+    for value, weight in pairs:
         if weight:
             total.add_(value, alpha=weight)
     return total
 
 
-def _x0(x: Tensor, x0: Tensor, level: Level) -> Tensor:
-    return x0
+def _eps(level: Level) -> tuple[float, float]:
+    return 1 / level.sigma, -level.alpha / level.sigma
+
+
+def _follow(s: Level, t: Level) -> tuple[float, float]:
+    ratio = t.alpha / s.alpha
+    return ratio, t.sigma - s.sigma * ratio
+
+
+def _x0(level: Level) -> tuple[float, float]:
+    return 0.0, 1.0
 
 
 def _half_logsnr(level: Level) -> float:
     return level.half_logsnr
 
 
-def _velocity(x: Tensor, x0: Tensor, level: Level) -> Tensor:
+def _velocity(level: Level) -> tuple[float, float]:
     """v = eps - x0 = (x - (alpha + sigma) x0) / sigma."""
-    return (x - x0 * (level.alpha + level.sigma)).div_(level.sigma)
+    return 1 / level.sigma, -(level.alpha + level.sigma) / level.sigma
 
 
-def _flow(x: Tensor, v: Tensor, s: Level, t: Level) -> Tensor:
+def _flow(s: Level, t: Level) -> tuple[float, float]:
     """x_t = n_t (x / n_s + (u_t - u_s) v),    n = alpha + sigma."""
     norm = t.alpha + t.sigma
-    return (x * (norm / (s.alpha + s.sigma))).add_(v, alpha=norm * (_flow_time(t) - _flow_time(s)))
+    return norm / (s.alpha + s.sigma), norm * (_flow_time(t) - _flow_time(s))
 
 
 def _flow_time(level: Level) -> float:
     return level.sigma / (level.alpha + level.sigma)
 
 
-def _scaled_x0(x: Tensor, x0: Tensor, level: Level) -> Tensor:
-    return x0 * (level.alpha / level.sigma)
+def _scaled_x0(level: Level) -> tuple[float, float]:
+    return 0.0, level.alpha / level.sigma
 
 
-def _lawson(x: Tensor, q: Tensor, s: Level, t: Level) -> Tensor:
+def _lawson(s: Level, t: Level) -> tuple[float, float]:
     """x_t = sigma_t (x / sigma_s + (lambda_t - lambda_s) q)."""
-    return (x * (t.sigma / s.sigma)).add_(q, alpha=t.sigma * (t.half_logsnr - s.half_logsnr))
+    return t.sigma / s.sigma, t.sigma * (t.half_logsnr - s.half_logsnr)
 
 
-NOISE = Form(noise_of, follow, lambda level: level.ve_sigma, lambda k: -math.log(k))
-NOISE_LOG_SNR = Form(noise_of, follow, _half_logsnr, float, 1.0)
-DATA = Form(_x0, bridge, _half_logsnr, float, -1.0)
+NOISE = Form(_eps, _follow, lambda level: level.ve_sigma, lambda k: -math.log(k))
+NOISE_LOG_SNR = Form(_eps, _follow, _half_logsnr, float, 1.0)
+DATA = Form(_x0, shares, _half_logsnr, float, -1.0)
 LAWSON = Form(_scaled_x0, _lawson, _half_logsnr, float)
 FLOW = Form(_velocity, _flow, _flow_time, lambda u: math.log((1 - u) / u), pure_noise=True)
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .bridge import bridge
+from .form import NOISE
 from .settings import settings
+from .tableau import classical, single_step
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from .path import Path
     from .protocols import Noise, Run
+
+TRAPEZOID = classical((1.0,), (0.5, 0.5))
 
 
 @settings
@@ -29,14 +32,4 @@ class Heun:
     aliases = ("sample_heun", "HeunDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        for s, t in path:
-            x, x0 = yield x, s
-            euler = bridge(x, x0, s, t)
-            if not (s.alpha and t.sigma):
-                x = euler
-                continue
-            eps = (x - x0 * s.alpha) / s.sigma
-            euler, x0_t = yield euler, t
-            eps_t = (euler - x0_t * t.alpha) / t.sigma
-            x = (x * (t.alpha / s.alpha)).add_(eps + eps_t, alpha=(t.sigma - s.sigma * t.alpha / s.alpha) / 2)
-        return x
+        return (yield from single_step(x, path, NOISE, TRAPEZOID))

@@ -8,6 +8,7 @@ Adams-Bashforth method (exponent 0) and its exponential kin (Nørsett 1969), on 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .bridge import bridge
@@ -18,6 +19,7 @@ from .tableau import Tableau, step
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .level import Level
     from .path import Path
     from .protocols import Run
 
@@ -82,7 +84,15 @@ def multistep(
         if start and len(history) < (least or points - 1):
             x = yield from step(x, x0, s, t, form, start)
             continue
-        h = form.variable(t) - here
-        nodes = [(there - here) / h for there, _ in history]
-        x = form.move(x, mean([value for _, value in history], weights(nodes, form.exponent * h)), s, t)
+        known = _weights(form, weights, s, t, tuple(there for there, _ in history))
+        x = mean([x, *(value for _, value in history)], known)
     return x
+
+
+@lru_cache(maxsize=2**12)
+def _weights(form: Form, weights: Weights, s: Level, t: Level, places: tuple[float, ...]) -> list[float]:
+    """Of x and of the quantity at each place; kept, because the images of the next batch take the same steps."""
+    here = form.variable(s)
+    h = form.variable(t) - here
+    keep, push = form.moves(s, t)
+    return [keep, *(push * weight for weight in weights([(there - here) / h for there in places], form.exponent * h))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .bridge import bridge
+from .bridge import shares
 from .settings import settings
 
 if TYPE_CHECKING:
@@ -31,9 +31,11 @@ class DPMpp2M:
         last = None
         for s, t in path:
             x, x0 = yield x, s
-            h, d = t.half_logsnr - s.half_logsnr, x0
+            h, (keep, share), slope = t.half_logsnr - s.half_logsnr, shares(s, t), 0.0
             if last and t.sigma:
-                x0_last, h_last = last
-                d = x0 + (x0 - x0_last) * (h / (2 * h_last))
-            x, last = bridge(x, d, s, t), (x0, h)
+                slope = 0.5 * h / last[1]
+            x = (x * keep).add_(x0, alpha=share * (1 + slope))
+            if last and slope:
+                x.add_(last[0], alpha=-share * slope)
+            last = (x0, h)
         return x

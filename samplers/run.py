@@ -43,7 +43,20 @@ def sample(
         return torch.cat(lockstep(runs, together(denoiser)))
     if sampler.needs:
         raise ValueError(f"{type(sampler).__name__} needs {sampler.needs}; drive it with guide() and lockstep()")
-    return lockstep([start(sampler, x, path, noise)], together(denoiser))[0]
+    return alone(start(sampler, x, path, noise), denoiser)
+
+
+@torch.no_grad()
+def alone(run: Run, denoiser: Denoiser) -> Tensor:
+    """One run to its end, with nothing between it and the denoiser."""
+    reply: Any = None
+    while True:
+        try:
+            x, level = run.send(reply)
+        except StopIteration as stop:
+            return stop.value
+        x0 = denoiser(x, level)
+        reply = x, x0 if x0.dtype == x.dtype else x0.to(x.dtype)
 
 
 def start(sampler: Sampler, x: Tensor, path: Path | Iterable[Level], noise: Noise = no_noise) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .bridge import bridge
+from .bridge import shares
 from .settings import setting, settings
 
 if TYPE_CHECKING:
@@ -39,11 +39,14 @@ class DPMpp2MSDE:
         last = None
         for s, t in path:
             x, x0 = yield x, s
-            h, d, u = t.half_logsnr - s.half_logsnr, x0, self._noise_std(s, t)
+            h, u, slope = t.half_logsnr - s.half_logsnr, self._noise_std(s, t), 0.0
+            keep, share = shares(s, t, u)
             if last and t.sigma:
-                x0_last, h_last = last
-                d = x0 + (x0 - x0_last) * (self._weight(h) * h / h_last)
-            x, last = bridge(x, d, s, t, u), (x0, h)
+                slope = self._weight(h) * h / last[1]
+            x = (x * keep).add_(x0, alpha=share * (1 + slope))
+            if last and slope:
+                x.add_(last[0], alpha=-share * slope)
+            last = x0, h
             if u:
                 x = x.add_(noise(s, t), alpha=u * self.s_noise)
         return x

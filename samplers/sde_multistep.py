@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .bridge import bridge
@@ -40,18 +41,26 @@ class DPMpp3MSDE:
             u = reverse_std(s, t, self.eta)
             x = bridge(x, x0, s, t, u)
             if history and t.sigma:
-                h = t.half_logsnr - s.half_logsnr
-                _, linear, square = moments((1 + self.eta) * h, 3)
-                (x0_1, at_1), h_1 = history[0], s.half_logsnr - history[0][1]
-                slope = (x0 - x0_1) / h_1
-                if len(history) > 1:
-                    x0_2, at_2 = history[1]
-                    second = (slope - (x0_1 - x0_2) / (at_1 - at_2)) / (s.half_logsnr - at_2)
-                    slope = slope + second * h_1
-                    x = x.add_(second, alpha=t.alpha * h * h * square * (0.5 if self.compat else 1.0))
-                x = x.add_(slope, alpha=t.alpha * h * linear)
+                places = tuple(at for _, at in history)
+                slopes = _slopes(s.half_logsnr, t.half_logsnr, places, self.eta, 0.5 if self.compat else 1.0)
+                for known, slope in zip((x0, *(earlier for earlier, _ in history)), slopes, strict=True):
+                    x.add_(known, alpha=t.alpha * slope)
             if u:
                 x = x.add_(noise(s, t), alpha=u * self.s_noise)
             if s.alpha:
                 history = [(x0, s.half_logsnr), *history[:1]]
         return x
+
+
+@lru_cache(maxsize=2**12)
+def _slopes(here: float, there: float, places: tuple[float, ...], eta: float, curvature: float) -> list[float]:
+    """What x0 at ``here`` and at the places before count in w_1 h x0' + w_2 h^2 x0''/2; kept for the next batch."""
+    h = there - here
+    _, linear, square = moments((1 + eta) * h, 3)
+    h_1 = here - places[0]
+    if len(places) == 1:
+        return [h * linear / h_1, -h * linear / h_1]
+    h_2, reach = places[0] - places[1], here - places[1]
+    second = (1 / (h_1 * reach), -(1 / h_1 + 1 / h_2) / reach, 1 / (h_2 * reach))  # of x0''/2
+    first = (1 / h_1 + second[0] * h_1, -1 / h_1 + second[1] * h_1, second[2] * h_1)
+    return [h * linear * a + h * h * square * curvature * b for a, b in zip(first, second, strict=True)]

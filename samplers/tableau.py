@@ -8,6 +8,7 @@ a tableau holds neither it nor the second stage, which follows the first alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .bridge import bridge
@@ -46,14 +47,35 @@ def step(
     Args:
         levels: where stages 2, 3, ... stand; else on the straight line from s to t.
     """
+    known = [x, x0]
+    *stages, (_, end) = _plan(form, tableau, s, t, tuple(levels))
+    for level, weights in stages:
+        stage, x0 = yield mean(known, weights), level
+        known += [stage, x0]
+    return mean(known, end)
+
+
+@lru_cache(maxsize=2**12)
+def _plan(
+    form: Form, tableau: Tableau, s: Level, t: Level, given: tuple[Level, ...]
+) -> list[tuple[Level, list[float]]]:
+    """Stages 2, 3, ... and the end: their levels, and the weights of x and x0 of every stage before.
+
+    It is kept, because the images of a batch and those of the next take the same steps.
+    """
     z = form.exponent * (form.variable(t) - form.variable(s))
-    values = [form.value(x, x0, s)]
     rows: list[Sequence[float]] = [(), *tableau.rows(z)]
-    levels = levels or [form.level(s, t, share) for share in tableau.shares]
-    for level, row in zip(levels, rows[:-1], strict=True):
-        stage, x0 = yield form.move(x, _mean(values, row), s, level), level
-        values.append(form.value(stage, x0, level))
-    return form.move(x, _mean(values, rows[-1]), s, t)
+    levels = [*(given or [form.level(s, t, share) for share in tableau.shares]), t]
+    parts, plan = [form.parts(s)], []
+    for level, row in zip(levels, rows, strict=True):
+        keep, push = form.moves(s, level)
+        shares = (1 - sum(row), *row)
+        weights = [push * share * part for share, pair in zip(shares, parts, strict=True) for part in pair]
+        weights[0] += keep
+        plan.append((level, weights))
+        if len(parts) < len(levels):
+            parts.append(form.parts(level))
+    return plan
 
 
 def single_step(x: Tensor, path: Path, form: Form, tableau: Tableau) -> Run:
@@ -65,7 +87,3 @@ def single_step(x: Tensor, path: Path, form: Form, tableau: Tableau) -> Run:
         else:
             x = bridge(x, x0, s, t)
     return x
-
-
-def _mean(values: Sequence[Tensor], row: Sequence[float]) -> Tensor:
-    return mean(values, (1 - sum(row), *row))

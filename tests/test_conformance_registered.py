@@ -84,6 +84,7 @@ RAISED = {
     "check_host_edits": "the first evaluation is at the raised level, after the noise, so an edit there is another one",
     "check_one_step_path": "x0 of one step is that at the raised level",
 }
+LANGEVIN = {"check_noise_path": "Langevin steps do not shrink, so more steps are more noise"}
 RESAMPLED = {"check_clean_end": "the part next to clean is walked ten times, and its steps do not shrink in log-SNR"}
 AGAIN = {"check_evaluations": "part of the path is walked again, at that many evaluations more"}
 NOT_LINEAR = "the step depends on norms of the noise, so moments cannot be read off single draws"
@@ -134,10 +135,11 @@ EXPECTED = {
         "check_pure_noise_start": NOT_LINEAR,
         "check_clean_end": NOT_LINEAR,
         "check_split_path": NOT_LINEAR,
-        "check_noise_path": "Langevin steps do not shrink, so more steps are more noise",
+        **LANGEVIN,
         "check_shapes": "norms are those of an image, so the same numbers in other images are another problem",
     },
-    "repaint": RESAMPLED,
+    "predictor_corrector(size=level)": LANGEVIN,
+    "repaint": {**RESAMPLED, "check_noise_path": "more steps go back more often, so more noise is replaced"},
     "repaint(heun)": RESAMPLED,
     "repaint(jump=2,resamples=2)": AGAIN,
     "restart": AGAIN,

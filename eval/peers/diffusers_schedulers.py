@@ -152,7 +152,7 @@ SINGLE_PRECISION = (
 
 def _scheduler(described: _Scheduler, path: Path) -> Any:
     """Timestep i of the table is level len(path) - i of the path; the step from timestep 0 to clean is not taken."""
-    cls, steps = _class(described), len(path)
+    cls, steps = scheduler_class(described), len(path)
     wanted = {
         "num_train_timesteps": steps + 1, "timestep_spacing": "trailing", "prediction_type": "v_prediction",
         "clip_sample": False, "rescale_betas_zero_snr": not path.levels[0].alpha,
@@ -173,7 +173,7 @@ def _scheduler(described: _Scheduler, path: Path) -> Any:
 
 def _flow_scheduler(described: _Scheduler, path: Path) -> Any:
     """Their tables of sigmas and timesteps are put in place: they take none that are given."""
-    scheduler = _class(described)(**described.options)
+    scheduler = scheduler_class(described)(**described.options)
     scheduler.set_timesteps(len(path) + 1)
     sigmas = torch.tensor([*(level.sigma for level in path.levels), 0.0], dtype=torch.float64)
     if described.evaluations == 2:
@@ -183,7 +183,7 @@ def _flow_scheduler(described: _Scheduler, path: Path) -> Any:
     return scheduler
 
 
-def _class(described: _Scheduler) -> Any:
+def scheduler_class(described: _Scheduler) -> Any:
     return getattr(importlib.import_module("diffusers"), described.name)
 
 
