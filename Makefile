@@ -19,7 +19,7 @@ lint: $(VENV)/installed-dev
 	MYPYPATH=$(VENV)/typed $(BIN)/mypy -p sigmabench.samplers -p sigmabench.plugins -p sigmabench.eval -p sigmabench.reports
 
 bench: $(VENV)/installed-dev
-	$(BIN)/python -m sigmabench.eval.bench
+	$(BIN)/python -m sigmabench.eval.benchmarks
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

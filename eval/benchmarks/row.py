@@ -39,5 +39,5 @@ def compared(
         unit: its name, and how many of it a second is.
     """
     name, times = unit
-    said = [f"{spread(values).median * times:.3g} {name}" for values in (ours, theirs)]
-    return Row(what, peer, ratios(ours, theirs), goal, True, *said, note)
+    own, other = (f"{spread(values).median * times:.3g} {name}" for values in (ours, theirs))
+    return Row(what, peer, ratios(ours, theirs), goal, ours=own, theirs=other, note=note)

@@ -31,6 +31,11 @@ def in_turns(contestants: Mapping[str, Prepare], rounds: int, device: str) -> di
     return times
 
 
+def ready(run: Callable[[], object]) -> Prepare:
+    """A run that needs no preparation."""
+    return lambda: run
+
+
 def timed(run: Callable[[], object], device: str) -> float:
     """Seconds of the CPU that this process used, which others' load does not lengthen; on a GPU, of the clock."""
     if device == "cpu":

@@ -78,6 +78,14 @@ def transport(cov: np.ndarray, reference_root: np.ndarray, centred: np.ndarray |
     return Transport(float(values.sum()), (reference_root @ vectors[kept].T) / np.sqrt(values[kept]))
 
 
+def trace_alone(cov: np.ndarray, reference_root: np.ndarray) -> float:
+    """``transport(...).trace`` without the factor, from eigenvalues alone: for distances without standard errors."""
+    if len(cov) <= EXACT:
+        return float(np.linalg.svd(root(cov) @ reference_root, compute_uv=False).sum())
+    squares = np.linalg.eigvalsh(reference_root @ cov @ reference_root)
+    return float(np.sqrt(squares.clip(0)).sum())
+
+
 def distance(
     mean: np.ndarray, cov: np.ndarray, reference_mean: np.ndarray, reference_cov: np.ndarray, trace: float
 ) -> float:

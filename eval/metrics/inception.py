@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+SIDE = 299
 FILE = "inception-2015-12-05.pt"
 URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/" + FILE
 
@@ -34,7 +35,6 @@ class Inception:
 
     def __init__(self, device: str, path: Path) -> None:
         from cleanfid.inception_torchscript import InceptionV3W
-        from cleanfid.resize import build_resizer
 
         from ..embedded.weights_files import content_hash
 
@@ -45,16 +45,26 @@ class Inception:
             except OSError:
                 shutil.copyfile(path, link)
             self.network = InceptionV3W(folder, download=False).eval().requires_grad_(False).to(device)
-        self.device, self.resize, self.hash = device, build_resizer("clean"), content_hash(path)
+        self.device, self.hash = device, content_hash(path)
 
     def prepared(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """uint8 (B, 3, H, W) to float (B, 3, 299, 299) in 0 ... 255."""
-        import numpy as np
-        import torch
-
         check_pixels(images, prompts)
-        large = np.stack([self.resize(pixels) for pixels in images.permute(0, 2, 3, 1).cpu().numpy()])
-        return torch.from_numpy(large).permute(0, 3, 1, 2).contiguous().to(self.device)
+        return resized(images).to(self.device)
+
+
+def resized(images: Tensor) -> Tensor:
+    """uint8 (B, 3, H, W) to float (B, 3, 299, 299): clean-fid's numbers, plane by plane without its copies."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    large = np.empty((len(images), 3, SIDE, SIDE), dtype=np.float32)
+    for planes, pixels in zip(large, images.cpu().numpy(), strict=True):
+        for plane, channel in zip(planes, pixels, strict=True):
+            small = Image.fromarray(channel.astype(np.float32))
+            plane[:] = np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return torch.from_numpy(large.clip(0, 255, out=large))
 
 
 class InceptionFeatures:

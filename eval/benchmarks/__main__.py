@@ -1,0 +1,47 @@
+"""``python -m sigmabench.eval.benchmarks [PART ...] [--device cuda]``; see the package."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import warnings
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from .row import Row
+from .table import write
+
+PARTS = ("overhead", "noise", "frechet", "images", "start", "cells", "efficiency")
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m sigmabench.eval.benchmarks")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    given = parser.parse_args()
+    if unknown := set(given.parts) - {*PARTS}:
+        parser.error(f"no part {', '.join(sorted(unknown))}; parts: {', '.join(PARTS)}")
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)  # diffusers remarks on each scheduler's settings
+    torch.set_num_threads(1)
+    for part in given.parts or PARTS:
+        rows = list(importlib.import_module(f".{part}", __package__).rows(given.device))
+        show(part, rows)
+        Console(stderr=True).print(f"{write(part, given.device, rows)}")
+
+
+def show(part: str, rows: list[Row]) -> None:
+    table = Table("what", "beside", "ours", "theirs", "value", "goal", "met", title=part, title_justify="left")
+    for row in rows:
+        value = f"{row.value.median:.3g}"
+        goal = f"{'<=' if row.at_most else '>='} {row.goal:g}"
+        table.add_row(row.what, row.peer, row.ours, row.theirs, value, goal, "yes" if row.met else "NO")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""How long the command takes before it does anything: the CPU time of whole processes."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from .row import Row, compared
+
+ROUNDS, GOAL = 5, 0.05
+IMPORTS = ("-c", "import torch, diffusers")
+COMMANDS = {"sigmabench --help": ("-m", "sigmabench", "--help"), "sigmabench list": ("-m", "sigmabench", "list")}
+
+
+def rows(device: str) -> Iterator[Row]:
+    runs: dict[str, Callable[[], float]] = {what: partial(_seconds, *given) for what, given in COMMANDS.items()}
+    runs["theirs"] = partial(_seconds, *IMPORTS)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(ROUNDS + 1):
+        for name, run in runs.items():
+            seconds = run()
+            if number:  # the first finds no compiled files, and no catalogue kept
+                times[name].append(seconds)
+    for what in COMMANDS:
+        yield compared(what, "import torch, diffusers", times[what], times["theirs"], GOAL, ("ms", 1e3))
+
+
+def _seconds(*arguments: str) -> float:
+    before = _used()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    return _used() - before
+
+
+def _used() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,73 @@
+"""The results of a part as JSON, and those of all parts that were ever run as one page."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..provenance import device_name, versions
+from .row import Row
+
+FOLDER = Path(__file__).resolve().parents[2] / "reports" / "benchmarks"
+
+
+def write(part: str, device: str, rows: Sequence[Row]) -> Path:
+    """``reports/benchmarks/<part>-<device>.json``, and the page anew."""
+    about = {
+        "part": part, "device": device, "hardware": _hardware(device), "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(), "clock": "CPU seconds of the process" if device == "cpu" else "wall time",
+        "versions": versions(),
+    }  # fmt: skip
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{part}-{device}.json"
+    path.write_text(json.dumps({**about, "rows": [row.record() for row in rows]}, indent=1) + "\n", encoding="utf-8")
+    (FOLDER / "README.md").write_text(page([json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))]))
+    return path
+
+
+def page(parts: Sequence[dict[str, Any]]) -> str:
+    """A table for each part."""
+    lines = ["# Benchmarks", "", INTRODUCTION, ""]
+    for part in parts:
+        rows = part["rows"]
+        met = sum(row["met"] for row in rows)
+        lines += [f"## {part['part']}, {part['device']}: {met} of {len(rows)} goals met", ""]
+        lines += ["| what | beside | ours | theirs | value (quartiles) | goal | met |", "|---|---|--:|--:|--:|--:|---|"]
+        lines += [_line(row) for row in rows]
+        made = part["versions"]
+        lines += [
+            "",
+            f"{part['hardware']}, {part['cores']} cores, {part['threads']} threads; {part['clock']}; torch "
+            f"{made['torch']}, diffusers {made['diffusers']}, Python {made['python']}, git {made['git']}.",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _line(row: dict[str, Any]) -> str:
+    value = row["value"]
+    shown = f"{value['median']:.3g} ({value['low']:.3g} to {value['high']:.3g})"
+    sign = "at most" if row["at_most"] else "at least"
+    note = f"; {row['note']}" if row["note"] else ""
+    cells = (row["what"], row["peer"] + note, row["ours"], row["theirs"], shown, f"{sign} {row['goal']:g}")
+    return f"| {' | '.join(cells)} | {'yes' if row['met'] else '**no**'} |"
+
+
+def _hardware(device: str) -> str:
+    if device != "cpu":
+        return device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{model} ({torch.backends.cpu.get_cpu_capability()})" if model else platform.processor()
+
+
+INTRODUCTION = """\
+Written by `make bench`, or `python -m sigmabench.eval.benchmarks PART` for one part. Contestants take turns in one
+process; a value is the median over the rounds of ours to theirs, with quartiles, and the goal is about it. What does
+not meet its goal says so. On a GPU nothing has been measured unless a part below says cuda."""
