@@ -73,7 +73,7 @@ def placed(pipe: Any, device: str, offload: str) -> Any:
     Raises:
         ValueError: for a pipeline that cannot be kept so.
     """
-    if (vae := autoencoder_of(pipe)) is not None:
+    if (vae := autoencoder_of(pipe)) is not None and vae.dtype != torch.float32:
         vae.to(torch.float32)
     if offload == "none":
         return pipe.to(device)
