@@ -45,6 +45,8 @@ def publish_joined(folders: Sequence[Path], out: Path) -> Path:
         if (plan.prompts, plan.sweep.seed) == (plans[0].prompts, plans[0].sweep.seed)
     ]
     shown = {f"{name}:{cell}": images for name, _, found in alike for cell, images in found.items()}
+    common = min((len(images) for images in shown.values()), default=0)
+    shown = {cell: images[:common] for cell, images in shown.items()}
     pictures = {f"{name}:{cell}": _address(folder, cell, out) for name, folder, found in alike for cell in found}
     command = shlex.join(["sigmabench", "report", *map(str, folders), "--out", str(out)])
     about = {"title": " and ".join(names), "command": command, "runs": ", ".join(map(str, folders)), **versions()}
