@@ -364,3 +364,11 @@ def test_rescaling_in_the_space_of_the_network_is_diffusers(space, level):
     guided = rescale_noise_cfg(theirs[1] + 6 * (theirs[0] - theirs[1]), theirs[0], guidance_rescale=0.7)
     ours = RescaledCFG(6.0, 0.7, space).start()(x, level, {"cond": c, "uncond": u})
     torch.testing.assert_close(ours, from_space(space, guided, x, level), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cfg_rescale", "mambo_g", "renorm_cfg", "momentum_guidance", "clip_guidance", "stg", "s_min_uncond", "FreeU"],
+)
+def test_names_of_the_literature_are_found(name):
+    assert build("guidance", name)

@@ -53,7 +53,7 @@ class CLIPGuidance:
     scale: float = setting(1.0, low=0.0, high=1000.0, help="0 is none")
     guidance: Guidance = setting(CFG(1.0), kind="guidance", help="what it is added to; cfg(0) has no prompt")
     of: str = SEEN
-    aliases: ClassVar[tuple[str, ...]] = ("clip_guided",)
+    aliases: ClassVar[tuple[str, ...]] = ("clip_guidance", "clip_guided")
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
         return _branches(self.guidance, level, self.scale, _judged(self.of, "clip"))

@@ -32,7 +32,7 @@ class Momentum:
     decay: float = setting(0.6, low=0.0, high=1.0, help="of the average; 0 compares with the evaluation before")
     guidance: Guidance = setting(CFG(), kind="guidance", help="what predicts v; cfg(1) for momentum alone")
     space: str = setting("flow", choices=SPACES, help="what is averaged")
-    aliases: ClassVar[tuple[str, ...]] = ("MomentumGuidance",)
+    aliases: ClassVar[tuple[str, ...]] = ("MomentumGuidance", "momentum_guidance")
 
     def branches(self, level: Level) -> tuple[Branch, ...]:
         return self.guidance.branches(level)

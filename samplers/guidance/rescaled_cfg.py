@@ -28,7 +28,7 @@ class RescaledCFG:
     scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
     rescale: float = setting(0.7, low=0.0, high=1.0, help="0 is plain CFG, 1 gives cond's deviation exactly")
     space: str = setting("v", choices=SPACES, help="what is combined")
-    aliases: ClassVar[tuple[str, ...]] = ("RescaleCFG", "guidance_rescale")
+    aliases: ClassVar[tuple[str, ...]] = ("RescaleCFG", "guidance_rescale", "cfg_rescale")
 
     def branches(self, level: Level) -> tuple[str, ...]:
         return ("cond",) if self.scale == 1 else ("cond", "uncond")
