@@ -60,7 +60,7 @@ class APG:
 class APGMix:
     """Plain guidance by scale_first for the first evaluations, then ``apg``, with its momentum since the start.
 
-    For HunyuanImage 2.1, a flow model, whose velocities it combines: https://github.com/Tencent-Hunyuan/HunyuanImage-2.1
+    For HunyuanImage 2.1, a flow model, whose velocities it combines: https://github.com/Tencent-Hunyuan/HunyuanImage-2.1.
     """
 
     scale: float = setting(10.0, low=0.0, high=1000.0, help="of apg")

@@ -47,7 +47,7 @@ class CLIPGuidance:
 
     s cos is log p(text | image) up to what the image alone decides. The metric clip_score by the embedded model is the
     same judge, so it says nothing of these images. Otherwise as ``classifier``.
-    Nichol et al. 2021 (GLIDE), arXiv:2112.10741, section 2.3; of x0: https://github.com/crowsonkb/v-diffusion-pytorch
+    Nichol et al. 2021 (GLIDE), arXiv:2112.10741, section 2.3; of x0: https://github.com/crowsonkb/v-diffusion-pytorch.
     """
 
     scale: float = setting(1.0, low=0.0, high=1000.0, help="0 is none")

@@ -58,7 +58,7 @@ class FrameCFG:
 
     For videos (B, C, F, H, W); an image is one frame, the first. g as in ``dynamic_cfg``: "linear" grows away from the
     image that a video begins with, "triangle" and "trapezoid" fall again towards an end that is given too.
-    https://github.com/Stability-AI/generative-models
+    https://github.com/Stability-AI/generative-models.
     """
 
     scale: float = setting(2.5, low=0.0, high=1000.0, help="of the last frame, or of those in the middle")

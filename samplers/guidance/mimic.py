@@ -26,7 +26,7 @@ class Mimic:
     r is the largest distance ("max"), where that of g is a quantile of all and what is beyond it is clipped, or the
     standard deviation ("std"), in each channel or over the image; around="zero" scales g itself. Where g is no wider
     than h, "max" leaves it alone. The schedules of both scales are those of ``dynamic_cfg``.
-    Dynamic thresholding of https://github.com/mcmonkeyprojects/sd-dynamic-thresholding
+    Dynamic thresholding of https://github.com/mcmonkeyprojects/sd-dynamic-thresholding.
     """
 
     guidance: Guidance = setting(CFG(), kind="guidance", help="g")
