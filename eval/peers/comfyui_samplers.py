@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -15,69 +14,60 @@ from ...samplers.protocols import Denoiser, Noise
 from ..orders.methods import Method
 from .brownian import Brownian
 from .comfyui import NEEDED, MissingPeerError, comfyui
+from .named import Named
 
 
-@dataclasses.dataclass(frozen=True)
-class _Named:
-    """One of theirs: its name, our counterpart, the order its name or paper gives, evaluations a step."""
+def identity(k: Any) -> Any:
+    """No noise, to er_sde."""
+    return k
 
-    name: str
-    counterpart: str
-    order: int
-    evaluations: int | None = 1
-    stochastic: bool = False
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    of_flow: str = ""
-    """Our counterpart on a flow, where it is another."""
 
-    @property
-    def title(self) -> str:
-        said = ", ".join(f"{name}={SAID.get(name, value)}" for name, value in self.options.items())
-        return f"{self.name}({said})" if said else self.name
+def zero(sigma: Any) -> float:
+    """No noise, to sa_solver."""
+    return 0.0
 
 
 STILL = {"eta": 0.0}
-SAID = {"noise_scaler": "identity", "tau_func": 0}
 SINGLE_PRECISION = ("uni_pc", "uni_pc_bh2", "deis")
 """Their coefficients, or x itself, are float32."""
 
 SAMPLERS = (
-    _Named("euler", "euler", 1),
-    _Named("heun", "heun", 2, 2, of_flow="runge_kutta(method=heun2, quantity=flow)"),
-    _Named("heunpp2", "heunpp2", 2, 3),
-    _Named("dpm_2", "dpm_2", 2, 2),
-    _Named("lms", "lms", 4, of_flow="lms(quantity=flow)"),
-    _Named("ipndm", "ipndm", 4),
-    _Named("ipndm_v", "lms", 4),
-    _Named("deis", "deis", 3),
-    _Named("dpmpp_2m", "dpmpp_2m", 2),
-    _Named("res_multistep", "res_2m", 2),
-    _Named("gradient_estimation", "gradient_estimation", 1),
-    _Named("uni_pc", "unipc(points=3)", 3),
-    _Named("uni_pc_bh2", "unipc(points=3)", 3),
-    _Named("exp_heun_2_x0", "res_2s", 2, 2),
-    _Named("dpm_fast", "dpm_fast", 3),
-    _Named("dpm_adaptive", "dpm_adaptive", 3, None),
-    _Named("dpmpp_2s_ancestral", "dpmpp_2s", 2, 2, options=STILL),
-    _Named("dpmpp_2s_ancestral_cfg_pp", "dpmpp_2s", 2, 2, options=STILL),
-    _Named("dpmpp_3m_sde", "dpmpp_3m(start=runge_kutta)", 3, options=STILL),
-    _Named("seeds_2", "seeds_2(eta=0)", 2, 2, options=STILL),
-    _Named("seeds_3", "seeds_3(eta=0)", 3, 3, options=STILL),
-    _Named("er_sde", "er_sde(scaler=ode)", 3, options={"noise_scaler": lambda k: k, "s_noise": 0.0}),
-    _Named("sa_solver", "sa_solver", 3, options={"tau_func": lambda sigma: 0.0}),
-    _Named("euler_ancestral", "euler_ancestral", 1, stochastic=True),
-    _Named("ddpm", "ddpm", 1, stochastic=True),
-    _Named("dpm_2_ancestral", "dpm_2_ancestral", 2, 2, stochastic=True),
-    _Named("dpmpp_2s_ancestral", "dpmpp_2s_ancestral", 2, 2, stochastic=True),
-    _Named("res_multistep_ancestral", "res_multistep_ancestral", 2, stochastic=True),
-    _Named("dpmpp_sde", "dpmpp_sde", 2, 2, stochastic=True),
-    _Named("dpmpp_2m_sde", "dpmpp_2m_sde", 2, stochastic=True),
-    _Named("dpmpp_2m_sde_heun", "dpmpp_2m_sde(solver=heun)", 2, stochastic=True),
-    _Named("dpmpp_3m_sde", "dpmpp_3m_sde", 3, stochastic=True),
-    _Named("seeds_2", "seeds_2", 2, 2, stochastic=True),
-    _Named("seeds_3", "seeds_3", 3, 3, stochastic=True),
-    _Named("er_sde", "er_sde", 3, stochastic=True),
-    _Named("sa_solver", "sa_solver", 3, stochastic=True),
+    Named("euler", "euler", 1),
+    Named("heun", "heun", 2, 2, of_flow="runge_kutta(method=heun2, quantity=flow)"),
+    Named("heunpp2", "heunpp2", 2, 3),
+    Named("dpm_2", "dpm_2", 2, 2),
+    Named("lms", "lms", 4, of_flow="lms(quantity=flow)"),
+    Named("ipndm", "ipndm", 4),
+    Named("ipndm_v", "lms", 4),
+    Named("deis", "deis", 3),
+    Named("dpmpp_2m", "dpmpp_2m", 2),
+    Named("res_multistep", "res_2m", 2),
+    Named("gradient_estimation", "gradient_estimation", 1),
+    Named("uni_pc", "unipc(points=3)", 3),
+    Named("uni_pc_bh2", "unipc(points=3)", 3),
+    Named("exp_heun_2_x0", "res_2s", 2, 2),
+    Named("dpm_fast", "dpm_fast", 3),
+    Named("dpm_adaptive", "dpm_adaptive", 3, None),
+    Named("dpmpp_2s_ancestral", "dpmpp_2s", 2, 2, options=STILL),
+    Named("dpmpp_2s_ancestral_cfg_pp", "dpmpp_2s", 2, 2, options=STILL),
+    Named("dpmpp_3m_sde", "dpmpp_3m(start=runge_kutta)", 3, options=STILL),
+    Named("seeds_2", "seeds_2(eta=0)", 2, 2, options=STILL),
+    Named("seeds_3", "seeds_3(eta=0)", 3, 3, options=STILL),
+    Named("er_sde", "er_sde(scaler=ode)", 3, options={"noise_scaler": identity, "s_noise": 0.0}),
+    Named("sa_solver", "sa_solver", 3, options={"tau_func": zero}),
+    Named("euler_ancestral", "euler_ancestral", 1, stochastic=True),
+    Named("ddpm", "ddpm", 1, stochastic=True),
+    Named("dpm_2_ancestral", "dpm_2_ancestral", 2, 2, stochastic=True),
+    Named("dpmpp_2s_ancestral", "dpmpp_2s_ancestral", 2, 2, stochastic=True),
+    Named("res_multistep_ancestral", "res_multistep_ancestral", 2, stochastic=True),
+    Named("dpmpp_sde", "dpmpp_sde", 2, 2, stochastic=True),
+    Named("dpmpp_2m_sde", "dpmpp_2m_sde", 2, stochastic=True),
+    Named("dpmpp_2m_sde_heun", "dpmpp_2m_sde(solver=heun)", 2, stochastic=True),
+    Named("dpmpp_3m_sde", "dpmpp_3m_sde", 3, stochastic=True),
+    Named("seeds_2", "seeds_2", 2, 2, stochastic=True),
+    Named("seeds_3", "seeds_3", 3, 3, stochastic=True),
+    Named("er_sde", "er_sde", 3, stochastic=True),
+    Named("sa_solver", "sa_solver", 3, stochastic=True),
 )
 
 NOTES = {
@@ -115,7 +105,7 @@ def peers() -> Iterator[Method]:
             )
 
 
-def _solver(named: _Named) -> Callable[[Denoiser, Tensor, Path, Noise], Tensor]:
+def _solver(named: Named) -> Callable[[Denoiser, Tensor, Path, Noise], Tensor]:
     def solve(denoiser: Denoiser, x: Tensor, path: Path, noise: Noise) -> Tensor:
         host, options = comfyui(), dict(named.options)
         dtype = torch.float32 if named.name.startswith("uni_pc") else torch.float64

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import importlib.util
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -20,44 +19,28 @@ from ...samplers.path import Path
 from ...samplers.protocols import Denoiser, Noise
 from ..orders.methods import Method
 from .brownian import Brownian
+from .named import Named
 
 PACKAGES = ("k_diffusion", "torchsde", "trampoline", "torchdiffeq")
 INSTALL = "not installed; pip install --no-deps k-diffusion==0.1.1.post1 torchsde==0.2.6 trampoline torchdiffeq"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Function:
-    """One of theirs: its name, its options, our counterpart, the order its name or paper gives, evaluations a step."""
-
-    name: str
-    counterpart: str
-    order: int
-    evaluations: int | None = 1
-    stochastic: bool = False
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        said = ", ".join(f"{name}={value:g}" for name, value in self.options.items())
-        return f"{self.name}({said})" if said else self.name
-
-
 FUNCTIONS = (
-    _Function("sample_euler", "euler", 1),
-    _Function("sample_heun", "heun", 2, 2),
-    _Function("sample_dpm_2", "dpm_2", 2, 2),
-    _Function("sample_lms", "lms", 4),
-    _Function("sample_dpmpp_2m", "dpmpp_2m", 2),
-    _Function("sample_dpmpp_2s_ancestral", "dpmpp_2s", 2, 2, options={"eta": 0.0}),
-    _Function("sample_dpmpp_3m_sde", "dpmpp_3m(start=runge_kutta)", 3, options={"eta": 0.0}),
-    _Function("sample_dpm_fast", "dpm_fast", 3),
-    _Function("sample_dpm_adaptive", "dpm_adaptive", 3, None),
-    _Function("sample_euler_ancestral", "euler_ancestral", 1, stochastic=True),
-    _Function("sample_dpm_2_ancestral", "dpm_2_ancestral", 2, 2, stochastic=True),
-    _Function("sample_dpmpp_2s_ancestral", "dpmpp_2s_ancestral", 2, 2, stochastic=True),
-    _Function("sample_dpmpp_sde", "dpmpp_sde", 2, 2, stochastic=True),
-    _Function("sample_dpmpp_2m_sde", "dpmpp_2m_sde", 2, stochastic=True),
-    _Function("sample_dpmpp_3m_sde", "dpmpp_3m_sde", 3, stochastic=True),
+    Named("sample_euler", "euler", 1),
+    Named("sample_heun", "heun", 2, 2),
+    Named("sample_dpm_2", "dpm_2", 2, 2),
+    Named("sample_lms", "lms", 4),
+    Named("sample_dpmpp_2m", "dpmpp_2m", 2),
+    Named("sample_dpmpp_2s_ancestral", "dpmpp_2s", 2, 2, options={"eta": 0.0}),
+    Named("sample_dpmpp_3m_sde", "dpmpp_3m(start=runge_kutta)", 3, options={"eta": 0.0}),
+    Named("sample_dpm_fast", "dpm_fast", 3),
+    Named("sample_dpm_adaptive", "dpm_adaptive", 3, None),
+    Named("sample_euler_ancestral", "euler_ancestral", 1, stochastic=True),
+    Named("sample_dpm_2_ancestral", "dpm_2_ancestral", 2, 2, stochastic=True),
+    Named("sample_dpmpp_2s_ancestral", "dpmpp_2s_ancestral", 2, 2, stochastic=True),
+    Named("sample_dpmpp_sde", "dpmpp_sde", 2, 2, stochastic=True),
+    Named("sample_dpmpp_2m_sde", "dpmpp_2m_sde", 2, stochastic=True),
+    Named("sample_dpmpp_3m_sde", "dpmpp_3m_sde", 3, stochastic=True),
 )
 
 NOTES = {
@@ -102,7 +85,7 @@ def sampling() -> Any:
             sys.modules["k_diffusion"] = before
 
 
-def _solver(function: _Function) -> Callable[[Denoiser, Tensor, Path, Noise], Tensor]:
+def _solver(function: Named) -> Callable[[Denoiser, Tensor, Path, Noise], Tensor]:
     def solve(denoiser: Denoiser, x: Tensor, path: Path, noise: Noise) -> Tensor:
         def model(x: Tensor, sigma: Tensor) -> Tensor:
             return denoiser(x, Level(1.0, sigma.flatten()[0].item()))

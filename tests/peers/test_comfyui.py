@@ -184,8 +184,8 @@ def test_a_sampler_without_noise_finds_the_hosts_solution(host, name):
 ORDERS = {
     ("dpm_2", "VE"): 2.0,
     ("ipndm_v", "VE"): 0.0,
-    ("dpmpp_2s_ancestral_cfg_pp(eta=0.0)", "VE"): 0.0,
-    ("dpmpp_3m_sde(eta=0.0)", "VE"): 2.0,
+    ("dpmpp_2s_ancestral_cfg_pp(eta=0)", "VE"): 0.0,
+    ("dpmpp_3m_sde(eta=0)", "VE"): 2.0,
     ("ddpm", "VE"): 1.0,
     ("ddpm on a flow", "flow"): 0.0,
     ("res_multistep_ancestral on a flow", "flow"): 0.0,
