@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def publish(plan: Plan, folder: Path, out: Path | None = None) -> Path:
-    """Write the tables, samples.png and report.html of a run into its folder, or another one; returns the page."""
+def publish(plan: Plan, folder: Path, out: Path | None = None, *, read_at: Path | None = None) -> Path:
+    """Write the tables, samples.png and report.html of a run into its folder, or another one; returns the page.
+
+    Args:
+        read_at: the folder in which the page's reader finds it, where that is not the one it is written to.
+    """
     store, out = Store(folder), out or folder
     shown = previews(plan, store)
-    pictures = {cell: _address(folder, cell, out) for cell in shown}
+    pictures = {cell: _address(folder, cell, read_at or out) for cell in shown}
     return _write(out, evaluate(plan, store), shown, plan, _about(plan, folder), pictures)
 
 

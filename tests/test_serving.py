@@ -23,10 +23,10 @@ class Clock:
         return self.now
 
 
-def begin(folder, images=6):
+def begin(folder, images=6, save_images=False):
     sweep = Sweep(
         models="gaussian_mixture(size=8)", samplers=["euler", "heun"], steps=[2, 4], scales=1, images=images,
-        metrics="luminance",
+        metrics="luminance", save_images=save_images,
     )  # fmt: skip
     return Runner(sweep, folder)
 
@@ -100,7 +100,7 @@ def test_publishing_leaves_the_machine_to_the_workers(run, tmp_path, monkeypatch
     clock, count = Clock(), []
     live = Live(run.folder, tmp_path / "out", clock)
 
-    def slow(plan, folder, out):
+    def slow(plan, folder, out, read_at):
         count.append(clock.now)
         clock.now += 10
 
@@ -153,6 +153,17 @@ def test_only_the_report_and_pictures_of_the_run_can_be_read(run, tmp_path):
         )  # fmt: skip
         for path in refused:
             assert ask(port, path)[0] == 404, path
+
+
+def test_the_page_finds_saved_images_of_the_run(tmp_path):
+    runner = begin(tmp_path / "run", images=2, save_images=True)
+    runner.extend(runner.plan.runnable[:1], 2, lambda images, cell: None)
+    live = Live(runner.folder, tmp_path / "out")
+    live.renew()
+    address = f"cells/{runner.plan.runnable[0].cell.key}/images"
+    with serving(live) as port:
+        assert address in ask(port, "/report.html")[2].decode()
+        assert ask(port, f"/{address}/0000000.png")[2].startswith(b"\x89PNG")
 
 
 def test_a_taken_port_and_a_folder_without_a_run_are_named(run, tmp_path):

@@ -80,7 +80,7 @@ class Live:
             return False
         plan = so_far(self.plan, self.store)
         if plan.cells:
-            publish(plan, self.folder, self.out)
+            publish(plan, self.folder, self.out, read_at=self.folder)
             self.version += 1
         self.published = stops
         self.next = self.clock() + max(PAUSE, (self.clock() - now) / SHARE)
