@@ -12,7 +12,7 @@ transformers = pytest.importorskip("transformers")
 from PIL import Image  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 from stock_pipelines import STEPS, drawn, near, noise, ours, picture, stock  # noqa: E402
-from tiny_pipelines import SD15, dit, stable_diffusion  # noqa: E402
+from tiny_pipelines import SD15, dit, pixel_unet, stable_diffusion  # noqa: E402
 
 from sigmabench.eval.backends.diffusers_pipeline import Diffusers  # noqa: E402
 
@@ -23,11 +23,7 @@ def path(saved):
 
 
 def test_unconditional_pixel_models_give_the_stock_pipelines_images(tmp_path):
-    torch.manual_seed(0)
-    network = diffusers.UNet2DModel(
-        sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
-        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
-    )  # fmt: skip
+    network = pixel_unet()
     pipe = diffusers.DDIMPipeline(network, diffusers.DDIMScheduler(clip_sample=False, timestep_spacing="trailing"))
     pipe.save_pretrained(tmp_path / "ddpm")
     model = Diffusers(str(tmp_path / "ddpm")).load()

@@ -22,6 +22,7 @@ from tiny_pipelines import (  # noqa: E402
     flux,
     lumina,
     pixart,
+    pixel_unet,
     sana,
     stable_diffusion,
     stable_diffusion_3,
@@ -218,11 +219,7 @@ def test_the_id_names_the_folder_and_follows_the_contents(saved, tmp_path):
 
 
 def save_unconditional(folder):
-    torch.manual_seed(0)
-    network = diffusers.UNet2DModel(
-        sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
-        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
-    )  # fmt: skip
+    network = pixel_unet()
     diffusers.DDPMPipeline(network, diffusers.DDPMScheduler()).save_pretrained(folder)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import diffusers
 import pytest
 import torch
-from tiny_pipelines import SD15
+from tiny_pipelines import SD15, pixel_unet
 
 import sigmabench
 from sigmabench.plugins.diffusers.scheduler import StepScheduler
@@ -108,10 +108,7 @@ def test_every_keyword_that_a_pipeline_gives_is_served_or_refused_by_name(asked)
 
 
 def test_the_eta_of_a_pipeline_is_refused_unless_it_asks_for_nothing():
-    network = diffusers.UNet2DModel(
-        sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
-        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
-    )  # fmt: skip
+    network = pixel_unet()
     theirs = diffusers.DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
     pipe = diffusers.DDIMPipeline(network, theirs)
     pipe.set_progress_bar_config(disable=True)

@@ -35,6 +35,7 @@ from tiny_pipelines import (
     ltx,
     lumina,
     pixart,
+    pixel_unet,
     sana,
     stable_audio,
     stable_diffusion,
@@ -245,11 +246,7 @@ def test_other_flow_transformers(pipes, make):
 
 
 def test_a_pixel_model_whose_images_are_clipped():
-    torch.manual_seed(0)
-    network = diffusers.UNet2DModel(
-        sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
-        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
-    )  # fmt: skip
+    network = pixel_unet()
     pipe = diffusers.DDPMPipeline(network, DDPMScheduler())
     pipe.set_progress_bar_config(disable=True)
 

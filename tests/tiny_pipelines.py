@@ -46,6 +46,15 @@ def unet(**extra):
     return diffusers.UNet2DConditionModel(**config).eval()
 
 
+def pixel_unet():
+    """Of an unconditional model in pixels, as DDPM's."""
+    torch.manual_seed(0)
+    return diffusers.UNet2DModel(
+        sample_size=8, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
+    )  # fmt: skip
+
+
 def stable_diffusion(scheduler, **extra):
     return diffusers.StableDiffusionPipeline(
         vae=vae(), text_encoder=text_encoder(), tokenizer=tokenizer(), unet=unet(**extra), scheduler=scheduler,
