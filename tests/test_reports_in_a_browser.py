@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from browser import opened
+from browser import chromium, opened
 from result_frames import CLIP, DIRECTIONS, FD, SAMPLERS, frame, images, row, sweep
 
 from sigmabench import reports
@@ -17,6 +18,13 @@ from sigmabench.reports.charts import chart_rows
 
 PROMPTS = ("a cat", "a dog", "a horse")
 EVIL = "</script><script>window.stolen = 1</script><img src=x onerror=window.stolen=2>"
+
+
+@pytest.fixture(scope="module")
+def view():
+    """Opens a page, all in one browser."""
+    with chromium() as browser:
+        yield partial(opened, browser=browser)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +46,9 @@ def fragment(page):
     return page.evaluate("location.hash")
 
 
-def test_filters_act_on_charts_table_and_samples_together(small_file):
+def test_filters_act_on_charts_table_and_samples_together(view, small_file):
     path, _ = small_file
-    with opened(path) as page:
+    with view(path) as page:
         points = drawn(page, "quality")
         assert points.count() == 5 * 4 * 3
         page.locator("summary", has_text="Sampler").click()
@@ -57,9 +65,9 @@ def test_filters_act_on_charts_table_and_samples_together(small_file):
         assert fragment(page) == ""
 
 
-def test_a_view_is_shared_by_its_address(small_file):
+def test_a_view_is_shared_by_its_address(view, small_file):
     path, _ = small_file
-    with opened(path, "#sampler=heun&sampler=ddim&steps=20&by=luminance&cost=seconds&theme=dark") as page:
+    with view(path, "#sampler=heun&sampler=ddim&steps=20&by=luminance&cost=seconds&theme=dark") as page:
         assert drawn(page, "quality").count() == 2 * 3
         assert page.inner_text("#quality h2") == "Luminance against cost"
         assert "seconds per image" in page.text_content("#quality svg")
@@ -69,17 +77,17 @@ def test_a_view_is_shared_by_its_address(small_file):
         assert page.inner_text("#ranking .empty") == "Nothing to draw with these filters and this metric."
 
 
-def test_what_the_scripts_draw_is_what_figures_are_drawn_from(small_file):
+def test_what_the_scripts_draw_is_what_figures_are_drawn_from(view, small_file):
     path, results = small_file
-    with opened(path) as page:
+    with view(path) as page:
         for metric in (FD, CLIP):
             rows = page.evaluate("(metric) => report.cells.map((cell) => rowOf(metric, cell))", metric)
             assert rows == json.loads(json.dumps(chart_rows(results, metric)))
 
 
-def test_the_pointer_reads_a_setting_and_its_numbers(small_file):
+def test_the_pointer_reads_a_setting_and_its_numbers(view, small_file):
     path, results = small_file
-    with opened(path) as page:
+    with view(path) as page:
         points = drawn(page, "quality")
         points.first.hover(force=True)
         page.wait_for_selector("#pointer:visible")
@@ -94,10 +102,10 @@ def test_the_pointer_reads_a_setting_and_its_numbers(small_file):
         page.wait_for_selector("dialog[open]")
 
 
-def test_samples_are_walked_and_compared_by_keyboard_alone(small_file):
+def test_samples_are_walked_and_compared_by_keyboard_alone(view, small_file):
     path, results = small_file
     pick = reports.answers(results)[0].cell
-    with opened(path) as page:
+    with view(path) as page:
         first = page.locator(".tile").first
         first.focus()
         page.keyboard.press("ArrowRight")
@@ -122,14 +130,14 @@ def test_samples_are_walked_and_compared_by_keyboard_alone(small_file):
         assert page.evaluate("document.activeElement.className") == "tile"
 
 
-def test_the_difference_view_shows_the_amplified_absolute_difference(tmp_path):
+def test_the_difference_view_shows_the_amplified_absolute_difference(view, tmp_path):
     a, b = row(FD, 9.0, sampler="a"), row(FD, 8.0, sampler="b")
     shades = {a["cell"]: (10, 60, 100), b["cell"]: (20, 50, 100)}
     samples = {
         cell: np.tile(np.array(rgb, np.uint8)[None, :, None, None], (1, 1, 8, 8)) for cell, rgb in shades.items()
     }
     path = reports.write_report(tmp_path, frame(a, b), samples, ["x"], {})
-    with opened(path, f"#cell={a['cell']}&ref={b['cell']}&mode=difference&gain=5") as page:
+    with view(path, f"#cell={a['cell']}&ref={b['cell']}&mode=difference&gain=5") as page:
         page.wait_for_selector("dialog[open]")
         page.wait_for_timeout(300)
         shot = page.locator(".stage").screenshot()
@@ -141,9 +149,9 @@ def test_the_difference_view_shows_the_amplified_absolute_difference(tmp_path):
     assert picture.getpixel((picture.width // 2, picture.height // 2)) == (50, 50, 0)
 
 
-def test_sliders_choose_what_the_grid_holds_fixed(small_file):
+def test_sliders_choose_what_the_grid_holds_fixed(view, small_file):
     path, _ = small_file
-    with opened(path, "#rows=steps") as page:
+    with view(path, "#rows=steps") as page:
         assert page.locator(".grid tbody th > span").all_inner_texts() == ["5 steps", "8 steps", "12 steps", "20 steps"]
         slider = page.get_by_label("Guidance").locator("visible=true").first
         slider.focus()
@@ -153,9 +161,9 @@ def test_sliders_choose_what_the_grid_holds_fixed(small_file):
         assert page.locator(".tile").first.get_attribute("aria-label").startswith("unipc, 5 steps, cfg 1")
 
 
-def test_the_table_sorts_and_the_sorting_is_shared(small_file):
+def test_the_table_sorts_and_the_sorting_is_shared(view, small_file):
     path, results = small_file
-    with opened(path) as page:
+    with view(path) as page:
         page.get_by_role("button", name="fd", exact=True).click()
         shown = page.locator("table.numbers tbody tr").first.get_attribute("data-cell")
         best = results[results["metric"] == FD].sort_values("value")["cell"].iloc[0]
@@ -163,10 +171,10 @@ def test_the_table_sorts_and_the_sorting_is_shared(small_file):
         assert "sort=fd" in fragment(page)
 
 
-def test_hostile_names_and_prompts_stay_text(tmp_path):
+def test_hostile_names_and_prompts_stay_text(view, tmp_path):
     results = frame(row(FD, 9.0, sampler=EVIL), row(FD, 8.0, steps=5, sampler=EVIL), row(FD, 7.0, sampler="heun"))
     path = reports.write_report(tmp_path, results, images(results, 1), (EVIL,), {"title": EVIL, "command": EVIL})
-    with opened(path) as page:
+    with view(path) as page:
         drawn(page, "quality").first.hover(force=True)
         page.locator(".tile").first.click()
         page.wait_for_selector("dialog[open]")
@@ -175,15 +183,15 @@ def test_hostile_names_and_prompts_stay_text(tmp_path):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_screen(small_file, width):
+def test_nothing_is_wider_than_the_screen(view, small_file, width):
     path, _ = small_file
-    with opened(path, viewport={"width": width, "height": 800}) as page:
+    with view(path, viewport={"width": width, "height": 800}) as page:
         for figure in ("quality", "ranking", "tradeoff", "heat"):
             drawn(page, figure)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_full_size_images_are_loaded_from_the_runs_folder_where_they_are(tmp_path):
+def test_full_size_images_are_loaded_from_the_runs_folder_where_they_are(view, tmp_path):
     from PIL import Image
 
     a, b = row(FD, 9.0, sampler="a"), row(FD, 8.0, sampler="b")
@@ -192,7 +200,7 @@ def test_full_size_images_are_loaded_from_the_runs_folder_where_they_are(tmp_pat
     Image.new("RGB", (300, 300), (1, 2, 3)).save(tmp_path / "cells/a/images/0000000.png")
     pictures = {a["cell"]: "cells/a/images"}
     path = reports.write_report(tmp_path, results, images(results, 1), ["x"], {}, pictures=pictures)
-    with opened(path, f"#cell={a['cell']}&ref={b['cell']}") as page:
+    with view(path, f"#cell={a['cell']}&ref={b['cell']}") as page:
         page.wait_for_function("document.querySelector('canvas[data-side=cell]').width === 300")
         assert page.evaluate("document.querySelector('canvas[data-side=ref]').width") == 8
 
@@ -227,11 +235,11 @@ def large(count=500):
     return results, dict.fromkeys(results["cell"].unique(), smooth)
 
 
-def test_five_hundred_cells_fit_open_and_filter_quickly(tmp_path):
+def test_five_hundred_cells_fit_open_and_filter_quickly(view, tmp_path):
     results, samples = large()
     path = reports.write_report(tmp_path, results, samples, [f"prompt {i}" for i in range(10)], {"title": "Large"})
     assert path.stat().st_size < 10_000_000
-    with opened(path) as page:
+    with view(path) as page:
         assert drawn(page, "quality").count() == 500
         page.locator("summary", has_text="Steps").click()
         page.get_by_label("20", exact=True).check()
@@ -243,7 +251,7 @@ def test_five_hundred_cells_fit_open_and_filter_quickly(tmp_path):
         drawn(page, "heat")
 
 
-def test_a_real_sweep_opens_and_compares(tmp_path, monkeypatch):
+def test_a_real_sweep_opens_and_compares(view, tmp_path, monkeypatch):
     fields = {"--sampler": ["euler", "heun"], "--steps": ["2", "3"], "--images": ["4"], "--scale": ["1"],
               "--metric": ["clip_score", "trajectory_error(steps=6)"], "--out": [str(tmp_path / "run")]}  # fmt: skip
     words = [text for name, found in fields.items() for one in found for text in (name, one)]
@@ -251,7 +259,7 @@ def test_a_real_sweep_opens_and_compares(tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as done:
         main()
     assert not done.value.code
-    with opened(tmp_path / "run" / "report.html") as page:
+    with view(tmp_path / "run" / "report.html") as page:
         assert drawn(page, "quality").count() == 4
         assert drawn(page, "exact").count() == 4
         page.locator(".tile").first.click()

@@ -55,7 +55,7 @@ const charts = []; // also for those who test the page
   function chart(figure) {
     const place = figure.querySelector(".plot");
     const empty = figure.querySelector(".empty");
-    const heading = figure.querySelector("h2 span") ?? figure.querySelector("h2");
+    const heading = figure.querySelector("h2");
     const made = { figure, view: null, ready: null, rows: [] };
     let visible = false, stale = true;
 
@@ -78,6 +78,7 @@ const charts = []; // also for those who test the page
       if (!some) return;
       const whole = fitted(spec, place, made.rows);
       whole.datasets = { rows: made.rows };
+      whole.description = heading.textContent;
       const result = await vegaEmbed(place, whole, {
         mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip, logLevel: 1, // errors only: what it would warn of is meant
         config: { ...report.config[themeNow()], legend: { ...report.config[themeNow()].legend, columns: Math.max(2, Math.floor(place.clientWidth / 150)) } },
