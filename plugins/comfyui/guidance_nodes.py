@@ -9,6 +9,8 @@ from . import widgets
 from .conditionings import inner, inputs, scale_of, with_scale
 from .node_class import MODEL, conditioning, node_class, sockets
 
+INSTEAD = "In the place of CFG in whatever samples this model: its scale is the cfg of the KSampler or guider."
+AROUND = "It goes around the CFG, or the other method, of the model, whose scale is the cfg of the KSampler or guider."
 OWN = ("positive", "negative")
 """Conditionings that every guider has."""
 
@@ -63,8 +65,9 @@ def patch_node(entry: Entry) -> type:
     first = {"model": MODEL, **{name: conditioning(name) for name in extra.values()}}
     first |= {f"{name}_scale": _scale(name, scale_of(getattr(default, name))) for name in others}
     without, needs = set(sockets(entry, "guidance")) or {"scale"}, set(sockets(entry, "backend"))
+    note = AROUND if wrapped else INSTEAD
     return node_class(
-        entry, "Model", "guidance/model patches", first, {"model": "MODEL"}, execute, without=without, needs=needs
+        entry, "Model", "guidance/model patches", first, {"model": "MODEL"}, execute, without, needs, note
     )
 
 

@@ -42,7 +42,9 @@ def _inputs(cls: Any) -> list[tuple[str, ...]]:
             shown = "choice" if isinstance(kind, list) else kind
             legal = ", ".join(map(str, kind)) if isinstance(kind, list) else _range(options)
             if name in known and not isinstance(kind, list) and known[name].metadata.get("kind") is None:
-                legal = legal_values(known[name])
+                legal = (
+                    "text" if kind == "STRING" and isinstance(known[name].default, str) else legal_values(known[name])
+                )
             rows.append(
                 (f"`{name}`", shown + (", optional" if group == "optional" else ""), legal, options.get("tooltip", ""))
             )
@@ -67,7 +69,7 @@ def _prose(text: str) -> str:
 
 
 def _formula(paragraph: str) -> bool:
-    return "=" in paragraph and not paragraph.rstrip().endswith((".", ":"))
+    return "=" in paragraph and ". " not in paragraph and not paragraph.rstrip().endswith((".", ":"))
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:

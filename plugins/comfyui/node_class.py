@@ -28,9 +28,12 @@ CONDITIONINGS = {
 
 def node_class(
     entry: Entry, family: str, folder: str, first: dict[str, Any], output: dict[str, str], execute: Callable[..., Any],
-    without: Set[str] = frozenset(), needs: Set[str] = frozenset(),
+    without: Set[str] = frozenset(), needs: Set[str] = frozenset(), note: str = "",
 ) -> type:  # fmt: skip
-    """A V1 node class: ``first`` and the fields as inputs, sockets for nested plugins optional unless needed."""
+    """A V1 node class: ``first`` and the fields as inputs, sockets for nested plugins optional unless needed.
+
+    Its description is the plugin's, and a note on what is the node's own.
+    """
     specs = {f.name: widgets.spec(f) for f in dataclasses.fields(entry.cls) if f.name not in without}
     optional = {name: specs.pop(name) for name in sockets(entry) if name in specs and name not in needs}
     inputs = {"required": {**first, **specs}, "optional": optional}
@@ -45,7 +48,7 @@ def node_class(
             "RETURN_NAMES": tuple(output),
             "FUNCTION": "execute",
             "CATEGORY": f"{CATEGORY}/{folder}",
-            "DESCRIPTION": inspect.cleandoc(entry.cls.__doc__ or ""),
+            "DESCRIPTION": "\n\n".join(filter(None, (inspect.cleandoc(entry.cls.__doc__ or ""), note))),
             "execute": execute,
         },
     )
