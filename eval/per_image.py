@@ -20,15 +20,18 @@ def per_image(measurements: Sequence[Measurement], prompts: Sequence[str]) -> pd
     """
     cells = {measurement.cell.key: measurement.cell for measurement in measurements}
     texts = {prompt: code for code, prompt in enumerate(dict.fromkeys(prompts))}
-    codes = np.array([texts[prompt] for prompt in prompts])
+    asked = np.array([texts[prompt] for prompt in prompts])
     frames = []
     for number, (key, cell) in enumerate(cells.items()):
         own = [measurement for measurement in measurements if measurement.cell.key == key]
         index = np.arange(max(measurement.value.n for measurement in own))
         columns = {one.metric: pd.Series(one.value.value + one.value.influence.astype(np.float64)) for one in own}
-        about = {
-            "cell": pd.Categorical.from_codes(np.full(len(index), number), list(cells)), "index": index,
-            "seed": cell.seed + index, "prompt": pd.Categorical.from_codes(codes[index % len(codes)], list(texts)),
-        }  # fmt: skip
+        cell_column = _category(np.full(len(index), number), list(cells))
+        prompt_column = _category(asked[index % len(asked)], list(texts))
+        about = {"cell": cell_column, "index": index, "seed": cell.seed + index, "prompt": prompt_column}
         frames.append(pd.DataFrame({**about, **columns}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ABOUT))
+
+
+def _category(codes: np.ndarray, texts: list[str]) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, pd.Index(texts))

@@ -14,7 +14,10 @@ from rich.table import Table
 from .row import Row
 from .table import write
 
-PARTS = ("overhead", "noise", "frechet", "images", "start", "cells", "efficiency")
+PARTS = (
+    "agreement", "overhead", "noise", "frechet", "images", "memory", "start", "cells", "efficiency", "growth",
+    "prediction",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -30,6 +33,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for part in given.parts or PARTS:
         rows = list(importlib.import_module(f".{part}", __package__).rows(given.device))
+        if not rows:
+            continue
         show(part, rows)
         Console(stderr=True).print(f"{write(part, given.device, rows)}")
 

@@ -14,6 +14,8 @@ from ...samplers.noise import SeededNoise
 from ...samplers.path import Path
 from ...samplers.problems import BIMODAL
 from ...samplers.protocols import Sampler
+from .row import Row
+from .timing import Spread
 
 PROCESSES = {"VE": ("edm", "karras"), "VP": ("scaled_linear", "trailing"), "flow": ("flow", "trailing")}
 STEPS, SHAPE, SEEDS = 6, (3, 8, 8), (0, 1, 2)
@@ -27,6 +29,17 @@ class Agreement(NamedTuple):
     sampler: str
     process: str
     difference: float
+
+
+def rows(device: str) -> Iterator[Row]:
+    """The largest difference of all samplers on each process; on the CPU there is nothing to compare."""
+    found = list(agreements(device)) if device != "cpu" else []
+    for process in PROCESSES if found else ():
+        worst = max((one for one in found if one.process == process), key=lambda one: one.difference)
+        value = Spread(worst.difference, worst.difference, worst.difference)
+        yield Row(
+            f"every sampler on {process} in float64: largest difference", "the CPU", value, LIMIT, note=worst.sampler
+        )
 
 
 def agreements(device: str) -> Iterator[Agreement]:

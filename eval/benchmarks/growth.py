@@ -10,16 +10,19 @@ import dataclasses
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..making import Outcome
 from ..runner import Runner
 from ..sweep import Sweep
 from ..workers import Local, run_with
+from .row import Row
+from .timing import Spread, timed
 
 BASE: dict[str, Any] = {
     "models": ["embedded"], "samplers": ["euler"], "steps": [5], "guidance": ["cfg(3)"], "images": 20, "batch_size": 20,
@@ -27,7 +30,22 @@ BASE: dict[str, Any] = {
 }  # fmt: skip
 SINGLE = ("euler", "dpmpp_2m", "ddim", "deis", "ipndm", "res_2m", "lms", "gradient_estimation")
 SIDES = (16, 32, 64, 128)
-REPEATS = 3
+REPEATS, STRAIGHT, SHARED = 3, 0.15, 0.75
+
+
+def rows(device: str) -> Iterator[Row]:
+    """How far from its line each axis is, and what a second worker saves."""
+    for growth in growths(device):
+        fixed, each = f"{growth.fixed:.3g} s", f"{growth.each:.3g} s"
+        at = ", ".join(
+            f"{n:,}: {statistics.median(row):.2f} s" for n, row in zip(growth.n, growth.seconds, strict=True)
+        )
+        off = Spread(growth.off, growth.off, growth.off)
+        what = f"largest relative distance from the line {fixed} + {each} x {growth.axis}"
+        yield Row(what, "", off, STRAIGHT, ours=at)
+    one, two = by_workers(device)
+    share = Spread(two / one, two / one, two / one)
+    yield Row("two workers beside one, start included", "", share, SHARED, ours=f"{two:.1f} s", theirs=f"{one:.1f} s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,30 +62,30 @@ class Growth:
     """The largest relative error of the line."""
 
 
-def growths() -> list[Growth]:
+def growths(device: str) -> list[Growth]:
     """Steps, images, cells and pixels."""
     with tempfile.TemporaryDirectory() as folder:
         plain = {**BASE, "guidance": ["cfg(1)"], "images": 4, "batch_size": 4}
         return [
-            _growth("steps", {n: {"steps": [n]} for n in (5, 10, 20, 40)}),
-            _growth("images", {n: {"images": n} for n in (20, 40, 80, 160)}),
-            _growth("cells", {n: {"samplers": list(SINGLE[:n])} for n in (1, 2, 4, 8)}),
-            _growth("pixels", {n * n: {**plain, "models": [_untrained(Path(folder), n)]} for n in SIDES}),
+            _growth("steps", device, {n: {"steps": [n]} for n in (5, 10, 20, 40)}),
+            _growth("images", device, {n: {"images": n} for n in (20, 40, 80, 160)}),
+            _growth("cells", device, {n: {"samplers": list(SINGLE[:n])} for n in (1, 2, 4, 8)}),
+            _growth("pixels", device, {n * n: {**plain, "models": [_untrained(Path(folder), n)]} for n in SIDES}),
         ]
 
 
-def by_workers(counts: Sequence[int] = (1, 2)) -> dict[int, float]:
-    """Seconds of the same four cells by so many processes, their start included."""
-    sweep = Sweep(**{**BASE, "samplers": list(SINGLE[:4]), "steps": [20]})
-    return {count: _seconds(Runner(sweep, Path()), count) for count in counts}
+def by_workers(device: str, counts: Sequence[int] = (1, 2)) -> list[float]:
+    """Seconds of the same cells by so many processes, by the clock and with their start."""
+    fields = {**BASE, "samplers": list(SINGLE[:4]), "steps": [20], "images": 100, "device": device}
+    return [_by(Runner(Sweep(**fields), Path()), count) for count in counts]
 
 
-def _growth(axis: str, changes: Mapping[int, Mapping[str, Any]]) -> Growth:
-    runners = {n: Runner(Sweep(**{**BASE, **change}), Path()) for n, change in changes.items()}
+def _growth(axis: str, device: str, changes: Mapping[int, Mapping[str, Any]]) -> Growth:
+    runners = {n: Runner(Sweep(**{**BASE, "device": device, **change}), Path()) for n, change in changes.items()}
     _seconds(next(iter(runners.values())))  # what is made ready at first use
     times = [[_seconds(runner) for runner in runners.values()] for _ in range(REPEATS)]
-    rows = [list(row) for row in zip(*times, strict=True)]
-    return Growth(axis, list(runners), rows, *line(list(runners), [statistics.median(row) for row in rows]))
+    seconds = [list(row) for row in zip(*times, strict=True)]
+    return Growth(axis, list(runners), seconds, *line(list(runners), [statistics.median(row) for row in seconds]))
 
 
 def line(n: Sequence[float], seconds: Sequence[float]) -> tuple[float, float, float]:
@@ -78,16 +96,23 @@ def line(n: Sequence[float], seconds: Sequence[float]) -> tuple[float, float, fl
     return float(fixed), float(each), float(np.abs(design @ [fixed, each] - 1).max())
 
 
-def _seconds(runner: Runner, workers: int = 0) -> float:
-    """Of making all images in a new folder, by this process or by so many others."""
+def _seconds(runner: Runner) -> float:
+    """Of making all images in a new folder."""
     with tempfile.TemporaryDirectory() as folder:
-        elsewhere = runner.elsewhere(Path(folder))
-        make = partial(run_with, Local(workers), elsewhere) if workers else elsewhere.extend
+        return timed(partial(_make, runner.elsewhere(Path(folder)).extend, runner), runner.device)
+
+
+def _by(runner: Runner, workers: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        outcome = make(runner.plan.runnable, runner.sweep.images, lambda images, cell: None)
-        if outcome.failed:
-            raise RuntimeError(f"nothing was measured: {outcome.failed}")
+        _make(partial(run_with, Local(workers), runner.elsewhere(Path(folder))), runner)
         return time.perf_counter() - began
+
+
+def _make(make: Callable[..., Outcome], runner: Runner) -> None:
+    outcome = make(runner.plan.runnable, runner.sweep.images, lambda images, cell: None)
+    if outcome.failed:
+        raise RuntimeError(f"nothing was measured: {outcome.failed}")
 
 
 def _untrained(folder: Path, side: int) -> str:
