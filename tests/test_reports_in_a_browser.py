@@ -102,6 +102,16 @@ def test_the_pointer_reads_a_setting_and_its_numbers(view, small_file):
         page.wait_for_selector("dialog[open]")
 
 
+def test_the_pointer_tells_the_chance_to_be_best_not_to_be_on_the_front(view, tmp_path):
+    standing = {"rank_low": 1.0, "rank_high": 2.0, "p_best": 0.25, "p_order": 0.2, "p_front_nfe": 0.75}
+    results = frame(*({**row(FD, value, steps=int(value)), **standing} for value in (8.0, 9.0)))
+    path = reports.write_report(tmp_path, results, {}, (), {})
+    with view(path) as page:
+        drawn(page, "quality").first.hover(force=True)
+        page.wait_for_selector("#pointer:visible")
+        assert page.inner_text("#pointer").split("Chance to be best")[1].strip() == "0.25"
+
+
 def test_samples_are_walked_and_compared_by_keyboard_alone(view, small_file):
     path, results = small_file
     pick = reports.answers(results)[0].cell

@@ -89,9 +89,9 @@ def _front(base: alt.Chart, x: alt.X, y: alt.Y, cost: str, higher: bool) -> list
 
 
 def _points(base: alt.Chart, x: alt.X, y: alt.Y, rows: Sequence[Row], cost: str, shown: list[alt.Tooltip]) -> alt.Chart:
-    chance = f"isValid(datum.p_front_{cost}) ? datum.p_front_{cost} : 0.2"
-    sized = base.transform_calculate(chance=chance).mark_point(filled=True, opacity=0.95)
-    size = alt.Size("chance:Q", scale=alt.Scale(domain=[0, 1], range=[34, 190], clamp=True), legend=None)
+    likely = f"isValid(datum.p_front_{cost}) ? datum.p_front_{cost} : 0.2"
+    sized = base.transform_calculate(likely=likely).mark_point(filled=True, opacity=0.95)
+    size = alt.Size("likely:Q", scale=alt.Scale(domain=[0, 1], range=[34, 190], clamp=True), legend=None)
     return sized.encode(x=x, y=y, color=colour(rows), shape=shape(rows), size=size, tooltip=shown)
 
 
