@@ -50,6 +50,7 @@ SMALLER = (
     (r"^( *)images: \d+", r"\1images: 4"),
     (r"--images \d+", "--images 4"),
     (r"--budget \d+", "--budget 8"),
+    (r"^steps: \[5, 10, 20\]", "steps: [5, 10]"),
 )
 TINY = "gaussian_mixture(size=8)"
 
@@ -102,7 +103,7 @@ def shell(tmp_path, monkeypatch, capsys):
             at = words.index("--workers")
             del words[at : at + 2]
         if words[:1] == ["sweep"] and "--model" not in words and not any(w.endswith(".yaml") for w in words):
-            words += ["--model", TINY]
+            words += ["--model", TINY, *([] if "--images" in words else ["--images", "4"])]
         monkeypatch.setattr(sys, "argv", ["sigmabench", *words])
         try:
             cli.main()
