@@ -1,0 +1,55 @@
+"""The benchmarks' own arithmetic: goals, ratios, pages, and that every peer's loop runs."""
+
+import json
+
+import pytest
+import torch
+
+from sigmabench.eval.benchmarks import __main__ as command
+from sigmabench.eval.benchmarks import overhead, table
+from sigmabench.eval.benchmarks.peers import loops
+from sigmabench.eval.benchmarks.row import Row, compared
+from sigmabench.eval.benchmarks.timing import Spread, in_turns, ratios, ready
+
+LOOPS = list(loops())
+
+
+def test_a_goal_is_about_the_median_in_its_direction():
+    assert Row("a", "b", Spread(0.2, 0.1, 0.9), 0.25).met
+    assert not Row("a", "b", Spread(0.3, 0.1, 0.9), 0.25).met
+    assert Row("a", "b", Spread(0.96, 0.9, 1.0), 0.95, at_most=False).met
+    assert not Row("a", "b", Spread(0.94, 0.9, 1.0), 0.95, at_most=False).met
+
+
+def test_a_ratio_is_taken_round_by_round():
+    assert ratios([1.0, 2.0, 3.0, 8.0], [2.0, 4.0, 6.0, 8.0]) == Spread(0.5, 0.5, 0.625)
+    row = compared("what", "peer", [1e-6, 1e-6], [4e-6, 4e-6], 0.25, ("us", 1e6))
+    assert (row.ours, row.theirs, row.met) == ("1 us", "4 us", True)
+
+
+def test_contestants_take_turns_and_the_first_round_does_not_count():
+    order = []
+    times = in_turns({name: ready(lambda name=name: order.append(name)) for name in "ab"}, 3, "cpu")
+    assert order == ["a", "b"] * 4
+    assert [len(values) for values in times.values()] == [3, 3]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("loop", LOOPS, ids=[loop.title for loop in LOOPS])
+def test_every_peer_and_its_counterpart_run_over_the_null_model(loop):
+    x = torch.ones(1, 3, 8, 8)
+    assert loop.prepare(x, 6)().shape == x.shape
+    assert overhead.ours(loop.counterpart, x)().shape == x.shape
+
+
+def test_an_unknown_part_is_refused_with_the_known_ones(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["benchmarks", "overhed"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "no part overhed; parts: overhead, noise" in capsys.readouterr().err
+
+
+def test_the_page_is_that_of_the_numbers_beside_it():
+    parts = [json.loads(file.read_text()) for file in sorted(table.FOLDER.glob("*.json"))]
+    assert (table.FOLDER / "README.md").read_text() == table.page(parts)
+    assert {part["part"] for part in parts} <= set(command.PARTS)
