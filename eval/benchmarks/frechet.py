@@ -39,7 +39,7 @@ def rows(device: str) -> Iterator[Row]:
     yield compared(what, peer, times["value"], times["theirs"], GOAL, unit)
     note = "sqrtm gives no such parts; they are what standard errors and paired comparisons come from"
     yield compared(f"{what}, with every image's part", peer, times["with parts"], times["theirs"], GOAL, unit, note)
-    off = abs(found["ours"] / found["theirs"] - 1)
+    off = float(abs(found["ours"] / found["theirs"] - 1))
     yield Row("its relative difference", peer, Spread(off, off, off), CLOSE)
 
 

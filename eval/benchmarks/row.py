@@ -24,7 +24,7 @@ class Row:
 
     @property
     def met(self) -> bool:
-        return self.value.median <= self.goal if self.at_most else self.value.median >= self.goal
+        return bool(self.value.median <= self.goal if self.at_most else self.value.median >= self.goal)
 
     def record(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "value": self.value._asdict(), "met": self.met}
