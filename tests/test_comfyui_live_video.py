@@ -64,7 +64,7 @@ def test_every_guidance_of_a_video_runs_or_says_why_not(live, ours):
     found = live.run(graph)
     for name in found.keys() - {"plain"}:
         assert np.isfinite(found[name]).all(), name
-        assert relative(found[name], found["plain"]) < 2, name
+        assert relative(found[name], found["plain"]) < 10, name
     assert all(relative(found[name], found["plain"]) > 1e-4 for name in ("pag", "seg", "slg", "tpg"))
 
 
