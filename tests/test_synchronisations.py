@@ -15,10 +15,12 @@ from sigmabench.samplers.brownian import BrownianNoise
 from sigmabench.samplers.conformance.convergence import jagged_path, pure_noise_path
 from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.path import Path
-from sigmabench.samplers.perturbation import Perturbed, WatchedAttention
+from sigmabench.samplers.perturbation import AttendedRegions, Judged, Perturbed, WatchedAttention
 from sigmabench.samplers.run import guide, lockstep, start
 
 SHAPE = (3, 8, 8)
+MORE = {WatchedAttention: 1, AttendedRegions: 2, Judged: SHAPE[0]}
+"""Channels that the answer of a changed network has beside x0."""
 GUIDANCE = [name for name, entry in catalogue("guidance").items() if entry.plugin == BUILTIN]
 
 
@@ -40,8 +42,8 @@ class Waits(TorchDispatchMode):
 
 
 def prediction(x, branch):
-    watched = isinstance(branch, Perturbed) and isinstance(branch.change, WatchedAttention)
-    return x.new_empty(len(x), SHAPE[0] + watched, *SHAPE[1:])
+    more = MORE.get(type(branch.change), 0) if isinstance(branch, Perturbed) else 0
+    return x.new_empty(len(x), SHAPE[0] + more, *SHAPE[1:])
 
 
 def run(sampler, guidance, path):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ..protocols import Combine
 
 
+WORDS = 4096
+"""More places of words than a text encoder has; a number from the regions themselves would wait for the device."""
+
+
 @settings
 class SemanticCFG:
     """uncond + scale r (cond - uncond), r = f / m: cond - uncond is as long in every region as in what is seen.
@@ -60,7 +64,7 @@ class SemanticCFG:
 def _means(regions: Tensor, sizes: Tensor) -> Tensor:
     """At each place the mean over its region."""
     labels, values = regions.flatten(1).round().long(), sizes.flatten(1)
-    sums, counts = values.new_zeros(2, len(values), int(labels.max()) + 1)
+    sums, counts = values.new_zeros(2, len(values), WORDS)
     sums.scatter_add_(1, labels, values)
     counts.scatter_add_(1, labels, values * 0.0 + 1.0)
     return (sums / counts.clamp(min=1.0)).gather(1, labels).view_as(sizes)
