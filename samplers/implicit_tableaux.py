@@ -1,69 +1,93 @@
 """Implicit Runge-Kutta methods as numbers: where the stages stand, and the weights of all stages in each and the step.
 
-Collocation methods follow from their nodes alone: each stage, and the step, integrates the polynomial through the
-values at all nodes. Gauss-Legendre with s nodes has order 2s, Radau IIA 2s - 1, Lobatto IIIA 2s - 2. Hairer, Wanner
-1996, doi:10.1007/978-3-642-05221-7, section IV.5. Diagonally implicit: Crouzeix 1975, Nørsett 1974 (crouzeix_2);
-Qin, Zhang 1992; Pareschi, Russo 2005, doi:10.1007/s10915-004-4636-4.
+Those of Gauss, Radau and Lobatto follow from their nodes. Collocation (Gauss-Legendre, Radau IIA, Lobatto IIIA)
+integrates the polynomial through all stages from 0 to each; Radau IA and Lobatto IIIB are the ``adjoint`` of the
+collocation at their nodes; Lobatto IIIC* leaves the last stage out of every stage, IIIC is its adjoint and IIID the
+mean of both. With s nodes the order is 2s for Gauss-Legendre, 2s - 1 for Radau, 2s - 2 for Lobatto. Hairer, Wanner
+1996, doi:10.1007/978-3-642-05221-7, section IV.5; Jay 2015, doi:10.1007/978-3-540-70529-1_123 (IIIC*, IIID).
+
+Diagonally implicit: Crouzeix 1975, Nørsett 1974 (crouzeix_2); Qin, Zhang 1992; Pareschi, Russo 2005,
+doi:10.1007/s10915-004-4636-4; Alexander 1977, doi:10.1137/0714068.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .linear_multistep import exact
+from .quadrature import gauss, integrals, lobatto, radau_left, radau_right
 from .tableau import Rows
 
 
 class Method(NamedTuple):
-    """Order once the stages are solved for, shares of the step where they stand, z to rows of weights (sums 1).
+    """Order once the stages are solved for, shares of the step where they stand, Butcher's a and below it b.
 
-    A stage at share 0 is the start of the step and has no row; the last row is the step's.
+    A stage at share 0 whose row is 0 is the start of the step.
     """
 
     order: int
     shares: tuple[float, ...]
-    rows: Callable[[float], Rows]
+    matrix: Rows
 
 
-def collocation(order: int, *nodes: float) -> Method:
-    """The rows of a method that is exact for polynomials through its nodes, under the form's weight e^((1 - tau) z)."""
-    stages = [share for share in nodes if share]
-    return Method(order, nodes, lambda z: [exact([c / r for c in nodes], r * z) for r in (*stages, 1.0)])
+def collocation(order: int, nodes: Sequence[float]) -> Method:
+    return Method(order, tuple(nodes), [integrals(nodes, end) for end in (*nodes, 1.0)])
+
+
+def adjoint(method: Method) -> Method:
+    """The method with b_i a_ij + b_j a'_ji = b_i b_j, a' that of the given one."""
+    *a, b = method.matrix
+    stages = range(len(b))
+    return Method(method.order, method.shares, [*([b[j] * (1 - a[j][i] / b[i]) for j in stages] for i in stages), b])
+
+
+def lobatto_iiic_star(count: int) -> Method:
+    nodes = lobatto(count)
+    rows = [[*integrals(nodes[:-1], end), 0.0] for end in nodes]
+    return Method(2 * count - 2, tuple(nodes), [*rows, integrals(nodes, 1.0)])
+
+
+def lobatto_iiid(count: int) -> Method:
+    one = lobatto_iiic_star(count)
+    other = adjoint(one)
+    rows = [[(p + q) / 2 for p, q in zip(*pair, strict=True)] for pair in zip(one.matrix, other.matrix, strict=True)]
+    return Method(one.order, one.shares, rows)
 
 
 def diagonal(order: int, *rows: Sequence[float]) -> Method:
-    """A Butcher matrix of lower triangles and b, for forms without a weight."""
-    shares = tuple(sum(row) for row in rows[:-1])
-    weights = [[a / sum(row) for a in (*row, *[0.0] * (len(shares) - len(row)))] for row in rows]
-    return Method(order, shares, lambda z: weights)
+    """Rows of a up to the diagonal, and b."""
+    stages = len(rows) - 1
+    return Method(order, tuple(sum(row) for row in rows[:-1]), [[*row, *[0.0] * (stages - len(row))] for row in rows])
 
 
-def _symmetric(*offsets: float) -> list[float]:
-    """Nodes in [0, 1] from their distances from the middle, 0 once, in units of the half."""
-    return sorted({0.5 + sign * offset / 2 for offset in offsets for sign in (-1, 1)})
+def exponential(nodes: Sequence[float], z: float) -> Rows:
+    """Collocation under the weight e^((1 - tau) z), as shares of the weight's integral over the step."""
+    rows = ((end, exact([node / end for node in nodes], end * z)) for end in (*nodes, 1.0) if end)
+    moved = [[math.expm1(-end * z) / math.expm1(-z) * weight for weight in row] for end, row in rows]
+    return moved if nodes[0] else [[0.0] * len(nodes), *moved]
 
 
-_FOUR = [math.sqrt(3 / 7 + sign * 2 / 7 * math.sqrt(6 / 5)) for sign in (-1, 1)]
-_FIVE = [math.sqrt(5 + sign * 2 * math.sqrt(10 / 7)) / 3 for sign in (-1, 1)]
-_ROOT_3, _ROOT_6 = math.sqrt(3), math.sqrt(6)
+_ROOT_2, _ROOT_3 = math.sqrt(2), math.sqrt(3)
+_FAMILIES = (2, 3, 4)
 
 COLLOCATION = {
-    "gauss_legendre_2": collocation(4, *_symmetric(math.sqrt(1 / 3))),
-    "gauss_legendre_3": collocation(6, *_symmetric(0.0, math.sqrt(3 / 5))),
-    "gauss_legendre_4": collocation(8, *_symmetric(*_FOUR)),
-    "gauss_legendre_5": collocation(10, *_symmetric(0.0, *_FIVE)),
-    "radau_iia_2": collocation(3, 1 / 3, 1.0),
-    "radau_iia_3": collocation(5, (4 - _ROOT_6) / 10, (4 + _ROOT_6) / 10, 1.0),
-    "lobatto_iiia_2": collocation(2, 0.0, 1.0),
-    "lobatto_iiia_3": collocation(4, 0.0, 0.5, 1.0),
-    "lobatto_iiia_4": collocation(6, 0.0, *_symmetric(math.sqrt(1 / 5)), 1.0),
+    **{f"gauss_legendre_{s}": collocation(2 * s, gauss(s)) for s in (2, 3, 4, 5)},
+    **{f"radau_iia_{s}": collocation(2 * s - 1, radau_right(s)) for s in (2, 3, 5)},
+    **{f"lobatto_iiia_{s}": collocation(2 * s - 2, lobatto(s)) for s in _FAMILIES},
 }
 
 METHODS = {
     **COLLOCATION,
+    **{f"radau_iia_{s}": collocation(2 * s - 1, radau_right(s)) for s in (7, 9, 11)},
+    **{f"radau_ia_{s}": adjoint(collocation(2 * s - 1, radau_left(s))) for s in (2, 3)},
+    **{f"lobatto_iiib_{s}": adjoint(COLLOCATION[f"lobatto_iiia_{s}"]) for s in (3, 4)},
+    **{f"lobatto_iiic_{s}": adjoint(lobatto_iiic_star(s)) for s in _FAMILIES},
+    **{f"lobatto_iiic_star_{s}": lobatto_iiic_star(s) for s in _FAMILIES},
+    **{f"lobatto_iiid_{s}": lobatto_iiid(s) for s in _FAMILIES},
     "crouzeix_2": diagonal(3, [(3 + _ROOT_3) / 6], [-_ROOT_3 / 3, (3 + _ROOT_3) / 6], [1 / 2, 1 / 2]),
     "qin_zhang_2": diagonal(2, [1 / 4], [1 / 2, 1 / 4], [1 / 2, 1 / 2]),
-    "pareschi_russo_2": diagonal(2, [1 - math.sqrt(1 / 2)], [math.sqrt(2) - 1, 1 - math.sqrt(1 / 2)], [1 / 2, 1 / 2]),
+    "pareschi_russo_2": diagonal(2, [1 - _ROOT_2 / 2], [_ROOT_2 - 1, 1 - _ROOT_2 / 2], [1 / 2, 1 / 2]),
+    "alexander_2": diagonal(2, [1 - _ROOT_2 / 2], [_ROOT_2 / 2, 1 - _ROOT_2 / 2], [_ROOT_2 / 2, 1 - _ROOT_2 / 2]),
 }

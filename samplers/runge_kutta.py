@@ -32,6 +32,7 @@ VARIANTS = {
     "rk38_4s": {"method": "rk38"},
     "ralston_4s": {"method": "ralston4"},
     "dormand_prince_6s": {"method": "dormand_prince"},
+    "dormand_prince_13s": {"method": "dormand_prince8"},
     "bogacki_shampine_7s": {"method": "bogacki_shampine5"},
     "tsi_7s": {"method": "tsit5"},
     "rk6_7s": {"method": "butcher6"},
@@ -47,7 +48,7 @@ class RungeKutta:
 
     x_t/alpha_t = x_s/alpha_s + (k_t - k_s) * sum_i b_i eps_i,    eps_i at k_s + c_i (k_t - k_s)
 
-    As many evaluations a step as the tableau has stages: 2, 3, 4 for the orders 2, 3, 4 and 6 or 7 beyond; one where an
+    As many evaluations a step as the tableau has stages: 2, 3, 4 for the orders 2, 3, 4, 6 or 7 for 5 and 6, 13 for 8; one where an
     end is infinite (alpha_s = 0) or clean (sigma_t = 0). Another ``quantity`` takes eps's place, in its own variable
     (see ``form``): "flow" is finite at alpha = 0 and steps from there with all its stages; "lawson" is the integrating
     factor method (Lawson 1967, doi:10.1137/0704033), whose order breaks down on stiff problems. Steps are the path's.

@@ -28,15 +28,11 @@ TYPES = NAMES.split()
 
 LEFT_OUT = {
     "hybrid": ("pec4", "abnorsett2_1", "abnorsett3_2", "abnorsett4_3", "lawson4"),
-    "lobatto_iiic": ("lobatto_iiib", "lobatto_iiic", "lobatto_iiid", "radau_ia_"),
-    "radau_iia_5s": (
-        "radau_iia_5", "radau_iia_7", "radau_iia_9", "radau_iia_11", "radau_iia_3s_alt", "gauss_legendre_"
-    ),
-    "crouzeix_3s": ("crouzeix_3", "kraaijevanger"),
-    "dormand_prince_13s": ("dormand_prince_13", "rk5_7"),
+    "crouzeix_3s": ("crouzeix_3", "kraaijevanger", "lobatto_iiib_2"),
+    "rk5_7s": ("rk5_7",),
     "res_16s": (
         "res_2s_stable", "res_3s_", "res_4s_", "res_8s_alt", "res_15s", "res_16s", "etdrk3_b", "etdrk4_4s_alt",
-        "irk_exp_diag", "pareschi_russo_alt",
+        "irk_exp_diag",
     ),
 }  # fmt: skip
 """The row of "Not built" that says why, to the beginnings of names."""
@@ -60,4 +56,4 @@ def test_a_type_is_built_or_left_out_with_a_reason(theirs):
 
 def test_the_list_is_complete_and_most_of_it_is_built():
     assert len(TYPES) == len({*TYPES}) == 118
-    assert sum(built(name.replace("-", "_")) for name in TYPES) == 64
+    assert sum(built(name.replace("-", "_")) for name in TYPES) == 86

@@ -4,9 +4,11 @@ import itertools
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DPMSolverSinglestepScheduler, KDPM2DiscreteScheduler
+from scipy.special import roots_jacobi
 
 from sigmabench.samplers import (
     DPM2,
@@ -31,7 +33,8 @@ from sigmabench.samplers.implicit_tableaux import METHODS as IMPLICIT
 from sigmabench.samplers.level import CLEAN
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.phi import moment, phi
-from sigmabench.samplers.problems import BIMODAL
+from sigmabench.samplers.problems import BIMODAL, GAUSSIAN
+from sigmabench.samplers.quadrature import gauss, lobatto, radau_left, radau_right
 from sigmabench.samplers.run import sample
 from sigmabench.samplers.runge_kutta_tableaux import METHODS
 
@@ -143,7 +146,15 @@ def test_a_tableau_satisfies_all_conditions_of_its_order_and_not_of_the_next(met
     """An exponential one in its limit z = 0, where it is a classical method."""
     order, tableau = {**METHODS, **EXPONENTIAL}[method]
     assert max(residual(tableau, i) for i in range(1, order + 1)) < 2e-14
-    assert residual(tableau, order + 1) > 1e-5
+    assert residual(tableau, order + 1) > 1e-6
+
+
+def test_dormand_prince8_converges_with_order_8():
+    """On a problem where no other error hides it, which is below 1e-10 from twelve steps on."""
+    steps, sampler = (9, 13, 19), RungeKutta("dormand_prince8", quantity="flow")
+    for scale in SCALES:
+        errors = [trajectory_error(sampler, GAUSSIAN, jagged_path(scale, n)) for n in steps]
+        assert slope(steps, errors, floor=0.0) == pytest.approx(8, abs=0.2)
 
 
 EXACT_DEGREE = {
@@ -163,18 +174,84 @@ EXACT_DEGREE = {
 
 @pytest.mark.parametrize("name", IMPLICIT)
 def test_an_implicit_tableau_satisfies_the_conditions_of_its_order(name):
-    order, shares, rows = IMPLICIT[name]
-    *stages, b = rows(0.0)
-    a = torch.zeros(len(shares), len(shares), dtype=torch.float64)
-    for i, row in zip([i for i, share in enumerate(shares) if share], stages, strict=True):
-        a[i] = shares[i] * torch.tensor(row, dtype=torch.float64)
-    assert max(violation(a, torch.tensor(b, dtype=torch.float64), i) for i in range(1, min(order, 6) + 1)) < 1e-13
-    moments = [sum(w * c**i for w, c in zip(b, shares, strict=True)) * (i + 1) for i in range(order + 1)]
+    order, shares, (*a, b) = IMPLICIT[name]
+    a, b = torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64)
+    assert max(violation(a, b, i) for i in range(1, min(order, 6) + 1)) < 1e-13
+    moments = [sum(w * c**i for w, c in zip(b.tolist(), shares, strict=True)) * (i + 1) for i in range(order + 1)]
     assert moments[:order] == pytest.approx([1.0] * order, rel=1e-13)
-    assert order > 6 or violation(a, torch.tensor(b, dtype=torch.float64), order + 1) > 1e-5
+    assert order > 6 or violation(a, b, order + 1) > 1e-5
 
 
-@pytest.mark.parametrize("method", ["gauss_legendre_3", "radau_iia_2", "lobatto_iiia_3", "crouzeix_2", "qin_zhang_2"])
+SIMPLIFYING = {
+    "gauss_legendre": (2, 0, 0, 0),
+    "radau_iia": (2, -1, 0, -1),
+    "radau_ia": (2, -1, -1, 0),
+    "lobatto_iiia": (2, -2, 0, -2),
+    "lobatto_iiib": (2, -2, -2, 0),
+    "lobatto_iiic": (2, -2, -1, -1),
+    "lobatto_iiic_star": (2, -2, -1, -1),
+    "lobatto_iiid": (2, -2, -1, -1),
+}
+"""Hairer and Wanner's B(2s + p), C(s + q), D(s + r): (2, p, q, r), from which Butcher 1964 has the order."""
+
+
+@pytest.mark.parametrize("name", [name for name in IMPLICIT if name.rsplit("_", 1)[0] in SIMPLIFYING])
+def test_the_simplifying_conditions_of_a_family(name):
+    """sum b c^(k-1) = 1/k;  sum_j a_ij c_j^(k-1) = c_i^k / k;  sum_i b_i c_i^(k-1) a_ij = b_j (1 - c_j^k) / k."""
+    family, stages = name.rsplit("_", 1)
+    _, p, q, r = SIMPLIFYING[family]
+    order, shares, matrix = IMPLICIT[name]
+    *a, b = (torch.tensor(row, dtype=torch.float64) for row in matrix)
+    a, c, s = torch.stack(a), torch.tensor(shares, dtype=torch.float64), int(stages)
+    assert order == 2 * s + p
+    for k in range(1, order + 1):
+        assert abs((b @ c ** (k - 1)).item() - 1 / k) < 1e-13
+    for k in range(1, s + q + 1):
+        assert (a @ c ** (k - 1) - c**k / k).abs().max() < 1e-13
+    for k in range(1, s + r + 1):
+        assert ((b * c ** (k - 1)) @ a - b * (1 - c**k) / k).abs().max() < 1e-13
+
+
+def test_published_tableaux():
+    """Hairer, Wanner 1996, tables IV.5.3 to IV.5.13, and Jay 2015."""
+    published = {
+        "radau_ia_2": [[1 / 4, -1 / 4], [1 / 4, 5 / 12], [1 / 4, 3 / 4]],
+        "radau_iia_2": [[5 / 12, -1 / 12], [3 / 4, 1 / 4], [3 / 4, 1 / 4]],
+        "lobatto_iiia_3": [[0, 0, 0], [5 / 24, 1 / 3, -1 / 24], [1 / 6, 2 / 3, 1 / 6], [1 / 6, 2 / 3, 1 / 6]],
+        "lobatto_iiib_3": [[1 / 6, -1 / 6, 0], [1 / 6, 1 / 3, 0], [1 / 6, 5 / 6, 0], [1 / 6, 2 / 3, 1 / 6]],
+        "lobatto_iiic_2": [[1 / 2, -1 / 2], [1 / 2, 1 / 2], [1 / 2, 1 / 2]],
+        "lobatto_iiic_3": [
+            [1 / 6, -1 / 3, 1 / 6],
+            [1 / 6, 5 / 12, -1 / 12],
+            [1 / 6, 2 / 3, 1 / 6],
+            [1 / 6, 2 / 3, 1 / 6],
+        ],
+        "lobatto_iiic_star_3": [[0, 0, 0], [1 / 4, 1 / 4, 0], [0, 1, 0], [1 / 6, 2 / 3, 1 / 6]],
+        "lobatto_iiid_2": [[1 / 4, -1 / 4], [3 / 4, 1 / 4], [1 / 2, 1 / 2]],
+        "lobatto_iiid_3": [
+            [1 / 12, -1 / 6, 1 / 12],
+            [5 / 24, 1 / 3, -1 / 24],
+            [1 / 12, 5 / 6, 1 / 12],
+            [1 / 6, 2 / 3, 1 / 6],
+        ],
+    }
+    for name, rows in published.items():
+        for row, expected in zip(IMPLICIT[name].matrix, rows, strict=True):
+            assert row == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 7, 11])
+def test_nodes_are_those_of_scipy_and_numpy(count):
+    legendre = (np.polynomial.legendre.leggauss(count)[0] + 1) / 2
+    assert gauss(count) == pytest.approx(legendre, abs=1e-15)
+    interior = (roots_jacobi(count - 1, 1, 0)[0] + 1) / 2
+    assert radau_right(count) == pytest.approx([*interior, 1.0], abs=1e-15)
+    assert radau_left(count) == pytest.approx([0.0, *(1 - interior[::-1])], abs=1e-15)
+    interior = (roots_jacobi(count - 2, 1, 1)[0] + 1) / 2 if count > 2 else []
+    assert lobatto(count) == pytest.approx([0.0, *interior, 1.0], abs=1e-15)
+
+
+@pytest.mark.parametrize("method", [*(name for name, method in IMPLICIT.items() if len(method.shares) < 4)])
 @pytest.mark.parametrize("sweeps", [1, 2, 3])
 def test_each_sweep_adds_an_order_up_to_the_methods(method, sweeps):
     sampler, steps = ImplicitRungeKutta(method, sweeps), (40, 80)
