@@ -57,8 +57,9 @@ class ImplicitRungeKutta:
 
     Evaluations a step: 1 + sweeps * stages (the first of Lobatto IIIA and IIIC* is s itself). The order is sweeps + 1,
     up to the method's own: with n stages 2n for Gauss-Legendre, 2n - 1 for Radau, 2n - 2 for Lobatto; 3 for crouzeix_2,
-    2 for the other diagonal ones. ``quantity`` as in ``runge_kutta``. Hairer, Wanner 1996, doi:10.1007/978-3-642-05221-7, section IV.5; of each
-    method, see ``implicit_tableaux``; Karras et al. 2022, arXiv:2206.00364, for the ODE.
+    2 for the other diagonal ones. ``quantity`` as in ``runge_kutta``. Hairer, Wanner 1996,
+    doi:10.1007/978-3-642-05221-7, section IV.5; of each method, see ``implicit_tableaux``; Karras et al. 2022,
+    arXiv:2206.00364, for the ODE.
     """
 
     method: str = setting("gauss_legendre_2", choices=tuple(METHODS), help="the tableau")

@@ -48,12 +48,12 @@ class RungeKutta:
 
     x_t/alpha_t = x_s/alpha_s + (k_t - k_s) * sum_i b_i eps_i,    eps_i at k_s + c_i (k_t - k_s)
 
-    As many evaluations a step as the tableau has stages: 2, 3, 4 for the orders 2, 3, 4, 6 or 7 for 5 and 6, 13 for 8; one where an
-    end is infinite (alpha_s = 0) or clean (sigma_t = 0). Another ``quantity`` takes eps's place, in its own variable
-    (see ``form``): "flow" is finite at alpha = 0 and steps from there with all its stages; "lawson" is the integrating
-    factor method (Lawson 1967, doi:10.1137/0704033), whose order breaks down on stiff problems. Steps are the path's.
-    Hairer, Nørsett, Wanner 1993, doi:10.1007/978-3-540-78862-1, sections II.1 and II.5; of each tableau, see
-    ``runge_kutta_tableaux``; Karras et al. 2022, arXiv:2206.00364, for the ODE.
+    As many evaluations a step as the tableau has stages: 2, 3, 4 for the orders 2, 3, 4, 6 or 7 for 5 and 6, 13 for 8;
+    one where an end is infinite (alpha_s = 0) or clean (sigma_t = 0). Another ``quantity`` takes eps's place, in its
+    own variable (see ``form``): "flow" is finite at alpha = 0 and steps from there with all its stages; "lawson" is the
+    integrating factor method (Lawson 1967, doi:10.1137/0704033), whose order breaks down on stiff problems. Steps are
+    the path's. Hairer, Nørsett, Wanner 1993, doi:10.1007/978-3-540-78862-1, sections II.1 and II.5; of each tableau,
+    see ``runge_kutta_tableaux``; Karras et al. 2022, arXiv:2206.00364, for the ODE.
     """
 
     method: str = setting("rk4", choices=tuple(METHODS), help="the tableau")
