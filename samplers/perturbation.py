@@ -79,13 +79,14 @@ class WeakModel:
 
 @dataclasses.dataclass(frozen=True)
 class ScaledSkips:
-    """A U-Net whose first two stages up weigh their inputs anew; see ``guidance.FreeU``."""
+    """A U-Net whose first two stages up, or widest ones, weigh their inputs anew; see ``guidance.FreeU``."""
 
     b1: float = 1.1
     b2: float = 1.2
     s1: float = 0.9
     s2: float = 0.2
     structure: bool = False
+    by_channels: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

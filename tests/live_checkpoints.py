@@ -35,11 +35,14 @@ import comfy.taesd.taesd as taesd  # noqa: E402
 PARTS = {"dtype": None, "device": "meta", "operations": comfy.ops.disable_weight_init}
 
 
-def sd15():
+def sd15(channel_mult=(1,), middle=1):
+    """With text in the first stage alone."""
+    further = len(channel_mult) - 1
     network = unet.UNetModel(
-        image_size=32, in_channels=4, model_channels=320, out_channels=4, num_res_blocks=[1], channel_mult=[1],
-        num_heads=8, use_spatial_transformer=True, transformer_depth=[1], transformer_depth_output=[1, 1],
-        transformer_depth_middle=1, context_dim=768, legacy=False, **PARTS,
+        image_size=32, in_channels=4, model_channels=320, out_channels=4, num_res_blocks=[1] * len(channel_mult),
+        channel_mult=list(channel_mult), num_heads=8, use_spatial_transformer=True,
+        transformer_depth=[1] + [0] * further, transformer_depth_output=[1, 1] + [0, 0] * further,
+        transformer_depth_middle=middle, context_dim=768, legacy=False, **PARTS,
     )  # fmt: skip
     return {
         "model.diffusion_model.": network,
@@ -122,7 +125,8 @@ def lora():
 (folder.parent / "loras").mkdir(exist_ok=True)
 safetensors.torch.save_file(lora(), folder.parent / "loras" / "lora.safetensors")
 for file, parts, seed in (
-    ("vp", sd15(), 0), ("vp_weak", sd15(), 1), ("flow", sd3(), 0), ("flow_weak", sd3(), 1), ("video", video(), 0)
+    ("vp", sd15(), 0), ("vp_weak", sd15(), 1), ("flow", sd3(), 0), ("flow_weak", sd3(), 1), ("video", video(), 0),
+    ("wide", sd15((1, 2, 4), middle=-1), 0),
 ):  # fmt: skip
     torch.save({"state_dict": weights(parts, seed)}, folder / f"{file}.ckpt")
 if importlib.util.find_spec("comfy.ldm.lightricks.av_model"):

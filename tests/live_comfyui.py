@@ -28,6 +28,7 @@ NEEDS_HOST = pytest.mark.skipif(
 CHECKPOINTS = {
     "vp": "vp.ckpt",
     "flow": "flow.ckpt",
+    "wide": "wide.ckpt",
     "video": "video.ckpt",
     "video_and_audio": "video_and_audio.safetensors",
 }

@@ -17,6 +17,9 @@ REFUSED = {
     "sag": "MMDiT is no U-Net",
     "nag": "MMDiT is no U-Net",
     "pladis": "MMDiT is no U-Net",
+    "freeu": "MMDiT is no U-Net",
+    "swg": "MMDiT is no U-Net",
+    "s_cfg": "MMDiT is no U-Net",
 }
 """What a flow model of the SD3 kind cannot serve, with what is said."""
 
@@ -74,8 +77,9 @@ def test_every_guidance_is_the_same_as_guider_and_as_patch_and_not_plain_cfg(liv
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_a_transformer_cannot_serve_is_refused_by_name(live, name):
     graph = Graph("flow", size=32)
-    graph.sample("end", guider=ours_in(graph, live, f"Guider_{name}", guidance=graph.cfg(3.0)))
-    with pytest.raises(HostError, match=rf"{name.upper()}\(CFG\): {REFUSED[name]}"):
+    given = {"guidance": graph.cfg(3.0), "model": graph.model, "positive": ["positive", 0], "negative": ["negative", 0]}
+    graph.sample("end", guider=ours_in(graph, live, f"Guider_{name}", **given))
+    with pytest.raises(HostError, match=rf"(?i)({name}\(CFG\)|SemanticCFG): {REFUSED[name]}"):
         live.run(graph)
 
 

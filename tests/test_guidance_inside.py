@@ -13,7 +13,6 @@ from sigmabench.eval.backends.changed import perturbed
 from sigmabench.eval.backends.embedded import Embedded
 from sigmabench.eval.backends.embedded_model import EmbeddedModel
 from sigmabench.eval.backends.mixture import GaussianMixture
-from sigmabench.eval.backends.windows import starts
 from sigmabench.eval.branches import condition, texts_of
 from sigmabench.eval.cells import plan, samples
 from sigmabench.eval.costs.counting import count
@@ -49,6 +48,7 @@ from sigmabench.samplers.perturbation import (
     ScaledSkips,
     Windows,
 )
+from sigmabench.samplers.windows import starts
 
 PROMPTS = ["a cat", "a dark dog", "a ship"]
 LEVELS = [Level(0.8, 0.6), Level(0.3, 0.954), Level(0.8, 0.6)]

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from ...plugins.replaced import forward_replaced
 from ...samplers.level import Level
+from ...samplers.own_noise import own_noise
 from ...samplers.perturbation import NoisyTime
 from ..protocols import SEEDS, Condition
 from .memory import Rows
-from .own_noise import own_noise
 
 NAMES = ("time_embedding", "timestep_embedder")
 

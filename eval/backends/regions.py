@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import reduce
 from typing import Any
 
 import torch
@@ -13,15 +12,13 @@ from torch.nn.functional import interpolate
 
 from ...plugins.replaced import forward_replaced, with_attention
 from ...samplers import attention
-from ...samplers.guidance.blur import blurred
+from ...samplers.attended_regions import regions, words
 from ...samplers.layer_names import middle, select
 from ...samplers.level import Level
 from ...samplers.perturbation import AttendedRegions
 from ..protocols import Condition
 from .layers import Layer, layers_of
 from .memory import Rows
-
-POWERS = 4
 
 
 def attended_regions(model: Any, change: AttendedRegions) -> Callable[[Tensor, Sequence[Level], Condition], Tensor]:
@@ -42,7 +39,7 @@ def attended_regions(model: Any, change: AttendedRegions) -> Callable[[Tensor, S
             with ExitStack() as stack:
                 maps = [_watch(layer, stack) for layer in watched]
                 x0 = model.denoise(x[part], levels[part], own)
-            found = _regions([_words(spread[0], words[0], model.shape) for spread, words in maps])
+            found = regions([words(spread[0], attended[0], model.shape) for spread, attended in maps])
             return torch.cat([x0, interpolate(found, x0.shape[-2:]).to(x0)], 1)
 
         return memory(len(x), evaluate)
@@ -53,38 +50,9 @@ def attended_regions(model: Any, change: AttendedRegions) -> Callable[[Tensor, S
 def _watch(layer: Layer, stack: ExitStack) -> tuple[list[Tensor], list[Tensor]]:
     """Where its self-attention and its cross-attention will be, (B, places, places) and (B, places, words)."""
     own: list[Tensor] = []
-    words: list[Tensor] = []
-    for module, kept in ((layer.self_attention[0], own), (layer.cross_attention, words)):
+    attended: list[Tensor] = []
+    for module, kept in ((layer.self_attention[0], own), (layer.cross_attention, attended)):
         assert module is not None
         watching = with_attention(module.forward, attention.probabilities(kept.append), layer.name)
         stack.enter_context(forward_replaced(module, watching))
-    return own, words
-
-
-def _words(spread: Tensor, words: Tensor, shape: Sequence[int]) -> Tensor:
-    """Cross-attention spread to places that belong together, (B, words, rows, columns)."""
-    powers = [reduce(torch.matmul, [spread] * k) for k in range(1, POWERS + 1)]
-    maps = (torch.stack(powers).mean(0) @ words).mT
-    return maps.unflatten(-1, attention.grid(shape, maps.shape[-1]))
-
-
-def _regions(layers: Sequence[Tensor]) -> Tensor:
-    """The word of each place and whether it is seen, (B, 2, rows, columns), on the finest of their grids."""
-    finest = max((maps.shape[-2:] for maps in layers), key=lambda size: size[0] * size[1])
-    smooth = [blurred(interpolate(maps, finest, mode="bilinear"), 0.5, 1) for maps in layers]
-    even = torch.stack([_even(maps) for maps in smooth]).sum(0)
-    start, text = (torch.stack([_even(kind(maps)) for maps in smooth]).sum(0) for kind in (_start, _text))
-    return torch.cat([even.argmax(1, keepdim=True), text > start], 1).float()
-
-
-def _even(maps: Tensor) -> Tensor:
-    """Each over its mean."""
-    return maps / maps.mean((2, 3), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
-
-
-def _start(maps: Tensor) -> Tensor:
-    return maps[:, :1]
-
-
-def _text(maps: Tensor) -> Tensor:
-    return maps[:, 1:].sum(1, keepdim=True)
+    return own, attended

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...plugins.replaced import forward_replaced
 from ...samplers.level import Level
 from ...samplers.perturbation import ScaledSkips
+from ...samplers.skip_weights import weighed
 from ..protocols import Condition
 
 STAGES = 2
@@ -39,9 +40,14 @@ def scaled_skips(model: Any, change: ScaledSkips) -> Callable[[Tensor, Sequence[
 def _weighed(network: Any, change: ScaledSkips) -> Iterator[tuple[nn.Module, int, float, float]]:
     """Residual blocks, the channels that they are given from below, and both weights."""
     below = (network.mid_block or network.down_blocks[-1]).resnets[-1].out_channels
-    for stage, b, s in zip(network.up_blocks, (change.b1, change.b2), (change.s1, change.s2), strict=False):
+    weights = (change.b1, change.s1), (change.b2, change.s2)
+    width = network.down_blocks[0].resnets[0].out_channels
+    by_channels = {4 * width: weights[0], 2 * width: weights[1]}
+    for i, stage in enumerate(network.up_blocks):
         for resnet in stage.resnets:
-            yield resnet, below, b, s
+            own = by_channels.get(below) if change.by_channels else dict(enumerate(weights)).get(i)
+            if own:
+                yield resnet, below, *own
             below = resnet.out_channels
 
 
@@ -49,28 +55,7 @@ def _weighing(resnet: nn.Module, width: int, b: float, s: float, structure: bool
     usual = resnet.forward
 
     def forward(hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-        below, skip = hidden[:, :width], hidden[:, width:]
-        half = width // 2
-        strong = below[:, :half] * _backbone(below, b, structure)
-        return usual(torch.cat([strong, below[:, half:], low_scaled(skip, s)], 1), *args, **kwargs)
+        parts = weighed(hidden[:, :width], hidden[:, width:], b, s, structure)
+        return usual(torch.cat(parts, 1), *args, **kwargs)
 
     return forward
-
-
-def _backbone(below: Tensor, b: float, structure: bool) -> Tensor | float:
-    """b, or from 1 to b by the mean over channels, from its least to its largest in the image."""
-    if not structure:
-        return b
-    mean = below.mean(1, keepdim=True)
-    least, most = mean.amin((2, 3), keepdim=True), mean.amax((2, 3), keepdim=True)
-    return (b - 1) * (mean - least) / (most - least).clamp(min=torch.finfo(mean.dtype).tiny) + 1
-
-
-def low_scaled(skip: Tensor, s: float) -> Tensor:
-    """The lowest frequencies, 0 and -1 in both dimensions as in the authors' code, times s."""
-    spectrum = torch.fft.fft2(skip.float())
-    lowest = torch.zeros_like(spectrum)
-    for row in (0, -1):
-        for column in (0, -1):
-            lowest[..., row, column] = spectrum[..., row, column]
-    return skip + ((s - 1) * torch.fft.ifft2(lowest).real).to(skip.dtype)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...samplers.level import Level
 from ...samplers.perturbation import Windows
+from ...samplers.windows import boxes, mean_of
 from ..protocols import Condition
 
 
@@ -23,25 +24,11 @@ def windows(model: Any, change: Windows) -> Callable[[Tensor, Sequence[Level], C
     replay = getattr(model, "replay", None)
     if getattr(model, "source", None) is not None or (replay and (replay.beside or "channels" in replay.conditions)):
         raise ValueError(f"{change} needs a model without an image beside x, which {model.id} has")
-    boxes = [
-        (slice(i, i + size[0]), slice(j, j + size[1]))
-        for size in [tuple(max(1, round(change.size * length)) for length in model.shape[-2:])]
-        for i in starts(model.shape[-2], size[0], change.count)
-        for j in starts(model.shape[-1], size[1], change.count)
-    ]
+    found = boxes(model.shape, change)
 
     def denoise(x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
-        total, times = torch.zeros_like(x), x.new_zeros(x.shape[-2:])
-        own = {name: torch.cat([rows] * len(boxes)) for name, rows in condition.items()}
-        parts = model.denoise(torch.cat([x[..., i, j] for i, j in boxes]), list(levels) * len(boxes), own)
-        for (i, j), part in zip(boxes, parts.split(len(x)), strict=True):
-            total[..., i, j] += part
-            times[i, j] += 1
-        return total / times
+        own = {name: torch.cat([rows] * len(found)) for name, rows in condition.items()}
+        parts = model.denoise(torch.cat([x[..., i, j] for i, j in found]), list(levels) * len(found), own)
+        return mean_of(x, found, parts.split(len(x)))
 
     return denoise
-
-
-def starts(length: int, size: int, count: int) -> list[int]:
-    """Where windows of that size begin, spread evenly from one edge to the other."""
-    return [round(k * (length - size) / max(count - 1, 1)) for k in range(count)]

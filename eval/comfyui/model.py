@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...plugins.comfyui.changed import SERVED, started
+from ...plugins.comfyui.changed import started
 from ...plugins.comfyui.process import process_of
 from ...plugins.comfyui.schedule import schedule_of
 from ...samplers.level import Level
-from ...samplers.perturbation import Change, NetworkChange, NormalizedAttention, WeakModel
+from ...samplers.perturbation import Change, NetworkChange, NormalizedAttention
 from ..protocols import AGAINST, Condition
 from .identity import identity
 
@@ -76,7 +76,7 @@ class GraphModel:
         Raises:
             ValueError: if it cannot be changed so, with the reason.
         """
-        if not isinstance(change, SERVED) or isinstance(change, WeakModel):
+        if not isinstance(change, NetworkChange):
             raise ValueError(f"{change}: a sweep in a graph has no such predictions; use another guidance")
         started(self.network, change, torch.empty(1, *self.shape), [])
         other = copy.copy(self)

@@ -23,27 +23,29 @@ from ...samplers.perturbation import (
     WatchedAttention,
     WeakModel,
 )
-from . import dit, unet
+from . import dit, otherwise, unet
 from .layers import is_unet, layers_of
+from .otherwise import OTHERWISE
 from .process import process_of
 from .work import Work
 
 SERVED = (
     IdentityAttention, BlurredQueries, SkippedLayers, ShuffledTokens, SparseCrossAttention, NormalizedAttention,
-    WatchedAttention, WeakModel,
+    WatchedAttention, WeakModel, *OTHERWISE,
 )  # fmt: skip
 
 
 def predict(
-    host: Any, model: Any, change: NetworkChange | WeakModel, conds: Sequence[Any],
-    call: tuple[Tensor, Tensor, dict[str, Any]], levels: Sequence[Level], against: Any = None,
+    host: Any, model: Any, change: Any, conds: Sequence[Any], call: tuple[Tensor, Tensor, dict[str, Any]],
+    levels: Sequence[Level], against: Any = None, seeds: Sequence[int] = (),
 ) -> list[Tensor]:  # fmt: skip
-    """x0 under each of the conditionings; of a watched attention with a channel more.
+    """x0 under each of the conditionings; of watched ones with channels more.
 
     Args:
         model: ComfyUI's BaseModel.
         call: x, sigma and model options, as for calc_cond_batch.
         levels: of the rows of x.
+        seeds: of the images, for changes with noise.
         against: the conditioning that the change leads away from.
 
     Raises:
@@ -52,6 +54,8 @@ def predict(
     x, sigma, options = call
     if isinstance(change, WeakModel):
         return weak(host, model, change.backend, conds, call)
+    if isinstance(change, OTHERWISE):
+        return otherwise.predict(host, model, change, conds, call, levels, seeds)
     if isinstance(change, WatchedAttention) and len(conds) > 1:
         return [predict(host, model, change, [cond], call, levels)[0] for cond in conds]
     work = started(model.diffusion_model, change, x, levels)

@@ -18,11 +18,13 @@ from ...samplers.protocols import Combine, Guidance
 from ...samplers.run import lockstep
 from . import changed
 from .conditionings import branches, name_of, weak_models, with_scale
-from .driver import NEEDS, ROWS, numbered
+from .driver import NEEDS, ROWS, image_seeds, numbered
 from .process import Process, process_of
 from .theirs import Theirs, theirs_in
 
 KEY = "sigmabench"
+SEED = 7
+"""Place of the seed among the arguments of a run."""
 
 Hook = Callable[[dict[str, Any]], Any]
 
@@ -76,6 +78,7 @@ class Patch:
             )
         self._theirs = theirs_in(guidance)
         self._guider: Any = None
+        self._seed: Any = None
         self._process: Process | None = None
         self._run: tuple[float, list[Combine]] | None = None
         self._conds: dict[str, Any] = {}
@@ -88,6 +91,7 @@ class Patch:
     def fresh(self, executor: Any, *args: Any, **kwargs: Any) -> Any:
         """Around a whole run: no history from the run before, further conditionings prepared like the guider's own."""
         self._guider, self._process, self._run = executor.class_obj, None, None
+        self._seed = kwargs["seed"] if "seed" in kwargs else args[SEED]
         for branch, conditioning in self.extra.items():
             if _key(branch) not in self._guider.conds:
                 self._guider.conds[_key(branch)] = self._converted(branch, conditioning)
@@ -170,7 +174,7 @@ class Patch:
         """x0 by branch, one call for all that the same network predicts."""
         assert self._process is not None
         sigma = x.new_tensor([self._process.sigma(level) for level in levels])
-        call = (x, sigma, args["model_options"])
+        call, seeds = (x, sigma, args["model_options"]), image_seeds(self._seed, len(x))
         found: dict[Branch, Tensor] = {}
         for change in dict.fromkeys(_change(branch) for branch in asked):
             group = [branch for branch in asked if _change(branch) == change]
@@ -182,7 +186,7 @@ class Patch:
                 against = next((self._conds[b.against] for b in group if isinstance(b, Perturbed) and b.against), None)
                 conds = [self._conds[name] for name in names]
                 try:
-                    predictions = changed.predict(self.host, args["model"], change, conds, call, levels, against)
+                    predictions = changed.predict(self.host, args["model"], change, conds, call, levels, against, seeds)
                 except ValueError as error:
                     raise ValueError(f"{name_of(self.guidance)}: {error}") from None
             found.update(zip(group, predictions, strict=True))

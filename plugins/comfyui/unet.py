@@ -20,10 +20,9 @@ from ...samplers.perturbation import (
 )
 from ..replaced import forward_replaced
 from .layers import Layer
-from .work import Options, Work, replaced
+from .work import Options, Work, around, replaced
 
 EVERYTHING = slice(None)
-KEY = "sigmabench_change"
 
 Patch = Callable[..., Tensor]
 """ComfyUI's replacement of an attention: (q, k, v, extra_options), heads side by side in the last dimension."""
@@ -32,9 +31,7 @@ Patch = Callable[..., Tensor]
 def options(given: Options, work: Work) -> Options:
     """The transformer options by which ComfyUI makes the change."""
     if isinstance(work.change, (SkippedLayers, ShuffledTokens)):
-        wrappers = given.get("wrappers", {})
-        ours = {**wrappers.get("diffusion_model", {}), KEY: [partial(_around, work)]}
-        return {**given, "wrappers": {**wrappers, "diffusion_model": ours}}
+        return around(given, partial(_around, work))
     if isinstance(work.change, (SparseCrossAttention, NormalizedAttention)):
         earlier = given.get("patches_replace", {}).get("attn2", {})
         crossing = [layer for layer in work.layers if _block(work, layer).attn2 is not None]
@@ -52,15 +49,19 @@ def _self_attention(work: Work, layer: Layer) -> Patch:
         if isinstance(work.change, BlurredQueries):
             instead = attention.blurred(EVERYTHING, work.change.sigma, partial(attention.grid, shape))
         else:
-            _check_watched(work, shape)
+            check_whole(work.shape, shape)
             instead = attention.received(work.watched.append)
-        return _by_heads(instead, q, k, v, extra["n_heads"])
+        return by_heads(instead, q, k, v, extra["n_heads"])
 
     return patch
 
 
-def _check_watched(work: Work, shape: list[int]) -> None:
-    if shape != list(work.shape):
+def check_whole(whole: tuple[int, ...], shape: list[int]) -> None:
+    """
+    Raises:
+        ValueError: for a call of the network with anything but the whole x, once.
+    """
+    if shape != list(whole):
         raise ValueError(
             "the attention of a conditioning of several parts or for an area cannot be watched: connect a single one "
             "for the whole image"
@@ -74,10 +75,10 @@ def _cross_attention(work: Work, layer: Layer, patches: dict[Any, Patch]) -> Pat
     def patch(q: Tensor, k: Tensor, v: Tensor, extra: dict[str, Any]) -> Tensor:
         work.served.add(layer.name)
         heads = extra["n_heads"]
-        changed = _by_heads(_instead(work, layer, q, heads), q, k, v, heads)
+        changed = by_heads(_instead(work, layer, q, heads), q, k, v, heads)
         if earlier is None:
             return changed
-        return earlier(q, k, v, extra) + changed - _by_heads(attention.dense, q, k, v, heads)
+        return earlier(q, k, v, extra) + changed - by_heads(attention.dense, q, k, v, heads)
 
     return patch
 
@@ -90,11 +91,11 @@ def _instead(work: Work, layer: Layer, q: Tensor, heads: int) -> attention.Atten
     assert work.against is not None
     module, states = _block(work, layer).attn2, work.against.to(q)
     states = states.repeat(len(q) // len(states), 1, 1)
-    other = _by_heads(attention.dense, q, module.to_k(states), module.to_v(states), heads)
+    other = by_heads(attention.dense, q, module.to_k(states), module.to_v(states), heads)
     return attention.away_from(_split(other, heads), change.scale, change.tau, change.alpha)
 
 
-def _by_heads(function: attention.Attention, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+def by_heads(function: attention.Attention, q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     query, key, value = (_split(t, heads) for t in (q, k, v))
     return function(query=query, key=key, value=value).transpose(1, 2).flatten(2)
 

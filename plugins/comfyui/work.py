@@ -14,6 +14,7 @@ from ...samplers.level import Level
 from ...samplers.perturbation import NetworkChange
 from .layers import Layer
 
+KEY = "sigmabench_change"
 Options = dict[str, Any]
 """ComfyUI's transformer_options."""
 
@@ -48,3 +49,10 @@ def replaced(options: Options, kind: str, patches: Mapping[Any, Callable[..., An
     """The options with these patches in place of those of the same blocks."""
     all_kinds = options.get("patches_replace", {})
     return {**options, "patches_replace": {**all_kinds, kind: {**all_kinds.get(kind, {}), **patches}}}
+
+
+def around(options: Options, wrapper: Callable[..., Any], call: str = "diffusion_model") -> Options:
+    """The options with this wrapper around each call of the network, or of the model that has it."""
+    wrappers = options.get("wrappers", {})
+    ours = {**wrappers.get(call, {}), KEY: [wrapper]}
+    return {**options, "wrappers": {**wrappers, call: ours}}

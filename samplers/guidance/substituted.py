@@ -92,8 +92,10 @@ class FreeU:
 
     In the first stage up b1 weighs half of the channels from below and s1 the lowest frequencies of the skip
     connections, in the second b2 and s2. "structure" weighs from 1 to b by the mean over all channels at each place,
-    from its least to its largest. Stages as in diffusers; ComfyUI tells them by their channels, so that of Stable
-    Diffusion 1.5 the first two are its first and the third its second. Si et al. 2023, arXiv:2309.11497.
+    from its least to its largest. The first two "stages" are counted as in diffusers; by "channels", as in the authors'
+    code and ComfyUI, the first is where four times the channels of the network's widest level come from below and the
+    second where two times do: of Stable Diffusion 1.5 stages 1, 2 and a block, then the rest of 3 and a block.
+    Si et al. 2023, arXiv:2309.11497.
     """
 
     b1: float = setting(1.1, low=0.0, high=10.0, help="of the first stage's backbone; 1 is none")
@@ -102,6 +104,7 @@ class FreeU:
     s2: float = setting(0.2, low=0.0, high=10.0, help="of the second stage's skip connections; 1 is none")
     backbone: str = setting("constant", choices=("constant", "structure"), help="b everywhere, or by structure")
     guidance: Guidance = setting(CFG(), kind="guidance", help="what uses these predictions")
+    by: str = setting("stages", choices=("stages", "channels"), help="how the two are told; ComfyUI: channels")
     aliases: ClassVar[tuple[str, ...]] = ("FreeU", "enable_freeu")
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "FreeU_V2": {"b1": 1.3, "b2": 1.4, "backbone": "structure"},
@@ -116,7 +119,8 @@ class FreeU:
     def _other(self, branch: Branch) -> Branch:
         if not isinstance(branch, str) or self.b1 == self.b2 == self.s1 == self.s2 == 1:
             return branch
-        return Perturbed(branch, ScaledSkips(self.b1, self.b2, self.s1, self.s2, self.backbone == "structure"))
+        how = self.backbone == "structure", self.by == "channels"
+        return Perturbed(branch, ScaledSkips(self.b1, self.b2, self.s1, self.s2, *how))
 
 
 def _negative(branch: Branch) -> Branch:

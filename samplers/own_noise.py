@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...samplers.level import Level
+from .level import Level
 
 
 def own_noise(seeds: Sequence[int], levels: Sequence[Level], purpose: str, shape: Sequence[int]) -> Tensor:
