@@ -164,26 +164,6 @@ NOT_BUILT = (
         "is reached by zero_terminal_snr.",
     ),
     NotBuilt(
-        "schedule",
-        "decay",
-        "azula, https://github.com/probabilists/azula",
-        "A rectified flow whose time is warped: the same levels as flow, another spacing. No known model is trained "
-        "on it.",
-    ),
-    NotBuilt(
-        "spacing",
-        "karras_exponential",
-        "AUTOMATIC1111, https://github.com/AUTOMATIC1111/stable-diffusion-webui",
-        "A mixture of karras and exponential by hand that starts above the noise of the model and loses its clean end.",
-    ),
-    NotBuilt(
-        "spacing",
-        "log_linear",
-        "diffusers, https://github.com/huggingface/diffusers",
-        "Of EulerDiscreteScheduler: it makes two levels too many and never converges. exponential is linear in the "
-        "logarithm of sigma/alpha.",
-    ),
-    NotBuilt(
         "spacing",
         "tan_scheduler",
         "RES4LYF, https://github.com/ClownsharkBatwing/RES4LYF",

@@ -87,6 +87,7 @@ def register_schedules(register: Register) -> None:
     register("interpolated_shifted_cosine", schedules.InterpolatedShiftedCosine)
     register("edm_discrete", schedules.EDMDiscrete)
     register("cosmos_rflow", schedules.CosmosRFlow)
+    register("decay", schedules.Decay)
 
 
 @hookimpl
@@ -113,6 +114,7 @@ def register_spacings(register: Register) -> None:
     register("iddpm", spacings.IDDPM)
     register("crash", spacings.Crash)
     register("flux2", spacings.Flux2)
+    register("karras_exponential", spacings.KarrasExponential)
 
 
 @hookimpl

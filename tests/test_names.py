@@ -116,7 +116,7 @@ def test_scheduler_calls_come_to_sampler_spacing_and_schedule(name, sampler, spa
             "EulerDiscreteScheduler(timestep_spacing='trail')",
             "timestep_spacing = 'trail': must be one of 'trailing', 'leading', 'linspace'",
         ),
-        ("EulerDiscreteScheduler(interpolation_type='log_linear')", "never converges"),
+        ("EulerDiscreteScheduler(interpolation_type='log_linear', use_karras_sigmas=True)", "another spacing"),
         ("EulerDiscreteScheduler(final_sigmas_type='sigma_min')", "spacings end clean"),
         ("DPMSolverMultistepScheduler(algorithm_type='dpmsolver')", "algorithm_type = 'dpmsolver' has no counterpart"),
         ("DPMSolverMultistepScheduler(solver_type='heun')", "use midpoint"),

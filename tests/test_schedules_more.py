@@ -26,6 +26,7 @@ from sigmabench.samplers.schedules import (
     VE,
     VPSDE,
     CosmosRFlow,
+    Decay,
     EDMDiscrete,
     Exp,
     Flow,
@@ -313,3 +314,14 @@ def test_flux_flow_refuses_one_point():
 )
 def test_other_names_find_their_schedule(alias, name):
     assert build("schedule", alias) == build("schedule", name)
+
+
+@pytest.mark.parametrize("gamma", [1e-3, 0.1, 0.9])
+def test_decay_is_azulas_without_its_margins(gamma):
+    t = np.linspace(0, 1, 11)
+    u = (1 - gamma**t) / (1 - gamma)
+    levels = [Decay(gamma).level(float(time)) for time in t]
+    assert [level.sigma for level in levels] == pytest.approx(u, rel=1e-13, abs=1e-16)
+    assert [level.alpha for level in levels] == pytest.approx(1 - u, rel=1e-12, abs=1e-15)
+    assert [Decay(gamma).time(level) for level in levels] == pytest.approx(t, abs=1e-12)
+    assert levels[-1] == (0.0, 1.0)

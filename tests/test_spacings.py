@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler, EulerDiscreteScheduler
 from sigmabench.samplers import Path
 from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.schedules import Cosine, Flow, Linear, ScaledLinear, ZeroTerminalSNR
-from sigmabench.samplers.spacings import Exponential, Karras, Leading, Linspace, Trailing
+from sigmabench.samplers.spacings import Exponential, Karras, KarrasExponential, Leading, Linspace, Trailing
 from sigmabench.samplers.testing import label
 
 SCHEDULES = [
@@ -79,6 +79,19 @@ def test_karras_and_exponential_are_k_diffusions_with_the_schedules_ends():
     for spacing, expected in ((Karras(), karras), (Exponential(), exponential)):
         sigmas = [level.ve_sigma for level in spacing(ScaledLinear(), 20)]
         assert sigmas == pytest.approx([*expected.tolist(), 0.0], rel=2e-5)
+
+
+@pytest.mark.parametrize("steps", [2, 7, 20])
+def test_karras_exponential_is_the_web_uis_blend_without_its_ends(steps):
+    """Its progress runs over the steps + 1 sigmas of k-diffusion, the last of which it then cuts off."""
+    low, high = 0.0291675, 14.6146412
+    blend = 0.3 * (1 - torch.linspace(0, 1, steps + 1, dtype=torch.float64))
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    karras = (high ** (1 / 7) + ramp * (low ** (1 / 7) - high ** (1 / 7))) ** 7
+    exponential = torch.linspace(math.log(high), math.log(low), steps, dtype=torch.float64).exp()
+    expected = karras * (1 - blend[:-1]) + exponential * blend[:-1]
+    levels = KarrasExponential(sigma_min=low, sigma_max=high)(ScaledLinear(), steps)
+    assert [level.ve_sigma for level in levels] == pytest.approx([*expected.tolist(), 0.0], rel=1e-10)
 
 
 def test_the_whole_range_is_used_whatever_the_number_of_steps():

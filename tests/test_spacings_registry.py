@@ -13,7 +13,7 @@ TEXTS = (*catalogue("schedule"), "flow(shift=3)", "zero_terminal_snr(linear)", "
 SCHEDULES = [build("schedule", text) for text in TEXTS]
 COUNTS = [*range(1, 13), 30, 60, 97, 139, 333, 1000]
 
-WANT_SIGMA_MAX = {"karras", "exponential", "polyexponential", "vp", "iddpm"}
+WANT_SIGMA_MAX = {"karras", "exponential", "polyexponential", "vp", "iddpm", "karras_exponential"}
 """Refuse alpha = 0 until they are told the first finite sigma."""
 START_BELOW = {"leading", "ddim_uniform"}
 """Their first level is not the schedule's: refuse alpha = 0."""

@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..diffusers.scheduler_config import SIGMA_SPACINGS
 from ..expression import Call, parse
 from .resolved import Resolved, UnknownPair, resolved
 from .settings_read import Settings
@@ -87,10 +88,15 @@ def _plain(sampler: str) -> Callable[[Settings], tuple[str, str]]:
 
 
 def _euler(settings: Settings) -> tuple[str, str]:
-    settings.only("interpolation_type", "linear", "diffusers makes steps + 2 levels of log_linear and never converges")
     settings.only("final_sigmas_type", "zero", "spacings end clean")
     settings.ignore("timestep_type")
-    return "euler", settings.spacing()
+    if settings["interpolation_type"] != "log_linear":
+        return "euler", settings.spacing()
+    settings.ignore("timestep_spacing", "steps_offset")
+    for option in SIGMA_SPACINGS:
+        settings.only(option, False, "interpolation_type says another spacing")
+    settings.note("diffusers makes steps + 2 levels of log_linear and never converges; these are right.")
+    return "euler", "log_linear"
 
 
 def _heun(settings: Settings) -> tuple[str, str]:

@@ -61,6 +61,10 @@ SCHEDULES = {
     "Normal": ("linspace", ""),
     "DDIM": ("ddim_uniform", "The web UI makes one step more where the number does not divide 1000."),
     "Beta": ("beta", "The web UI takes the quantiles of sigma; these are of time, as in the paper."),
+    "Karras Exponential": (
+        "karras_exponential",
+        "The web UI starts above the model's noisiest level, and ends noisy.",
+    ),
     "Turbo": ("sd_turbo", ""),
 }
 """The spacing of each label, and what differs."""

@@ -7,6 +7,7 @@ from .alpha_bar import TrigFlow as TrigFlow
 from .beta import Cosine as Cosine
 from .beta import Linear as Linear
 from .beta import ScaledLinear as ScaledLinear
+from .flow import Decay as Decay
 from .flow import Flow as Flow
 from .flow import FluxFlow as FluxFlow
 from .scale import CosmosRFlow as CosmosRFlow

@@ -66,3 +66,29 @@ class FluxFlow:
     def project(self, level: Level) -> Level:
         total = level.alpha + level.sigma
         return Level(level.alpha / total, level.sigma / total)
+
+
+@settings
+class Decay:
+    """alpha = 1 - u, sigma = u, with u = (1 - gamma^t) / (1 - gamma): ``flow`` with most of its times near pure noise.
+
+    Equal steps of time shrink in u by the same factor, towards alpha = 0. The schedule of
+    https://github.com/probabilists/azula, ``DecaySchedule``, whose ends are 0.001 inside.
+    Liu, Gong, Liu 2022, arXiv:2209.03003, for the line.
+    """
+
+    gamma: float = setting(0.1, low=1e-6, high=0.999, help="du/dt at t = 1 as a share of that at 0")
+    timesteps: int = setting(1000, low=2, high=100_000, help="size of the training grid")
+
+    def level(self, t: float) -> Level:
+        rate = math.log(self.gamma)
+        span = math.expm1(rate)
+        return Level(math.exp(rate * t) * math.expm1(rate * (1 - t)) / span, math.expm1(rate * t) / span)
+
+    def time(self, level: Level) -> float:
+        noise = level.sigma / (level.alpha + level.sigma)
+        return min(1.0, math.log1p(-(1 - self.gamma) * noise) / math.log(self.gamma))
+
+    def project(self, level: Level) -> Level:
+        total = level.alpha + level.sigma
+        return Level(level.alpha / total, level.sigma / total)

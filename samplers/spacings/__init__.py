@@ -12,6 +12,7 @@ from .laplace import Laplace as Laplace
 from .sigma import VP as VP
 from .sigma import Exponential as Exponential
 from .sigma import Karras as Karras
+from .sigma import KarrasExponential as KarrasExponential
 from .sigma import PolyExponential as PolyExponential
 from .tabulated import Tabulated as Tabulated
 from .tangent import BongTangent as BongTangent

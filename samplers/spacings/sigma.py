@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from ..settings import setting, settings
@@ -46,7 +47,7 @@ class Exponential:
     sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
     aliases: ClassVar[tuple[str, ...]] = (
         "uniform_logsnr", "get_sigmas_exponential", "ExponentialScheduler", "use_exponential_sigmas", "use_lu_lambdas",
-        "lu_lambdas"
+        "lu_lambdas", "log_linear"
     )  # fmt: skip
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
@@ -71,6 +72,29 @@ class PolyExponential:
 
     def _curve(self, high: float, low: float, position: float) -> float:
         return math.exp(math.log(low) + (1 - position) ** self.rho * (math.log(high) - math.log(low)))
+
+
+@settings
+class KarrasExponential:
+    """sigma_i = (1 - w) karras_i + w exponential_i, w = blend (1 - i/steps); then clean.
+
+    The ends are those of ``karras``. AUTOMATIC1111's starts at 1.1 of the schedule's noisiest sigma, scales those below
+    1.5 sigma_min by 0.9 and never gets clean; https://github.com/AUTOMATIC1111/stable-diffusion-webui,
+    ``karras_exponential_scheduler``. Karras et al. 2022, arXiv:2206.00364, eq. 5.
+    """
+
+    blend: float = setting(0.3, low=0.0, high=1.0, help="share of exponential at the start, falling to none")
+    rho: float = setting(7.0, low=0.1, high=100.0, help="of karras: larger spends more steps at low noise")
+    sigma_min: float | None = setting(None, low=1e-6, help="last noisy sigma/alpha; default: cleanest trained level")
+    sigma_max: float | None = setting(None, low=1e-6, help="first finite sigma/alpha; default: the noisiest level")
+
+    def __call__(self, schedule: NoiseSchedule, steps: int) -> list[Level]:
+        return spread(schedule, steps, self.sigma_min, self.sigma_max, partial(self._curve, steps))
+
+    def _curve(self, steps: int, high: float, low: float, position: float) -> float:
+        share = self.blend * (1 - position * (steps - 1) / steps)
+        karras, exponential = Karras(self.rho), PolyExponential()
+        return (1 - share) * karras._curve(high, low, position) + share * exponential._curve(high, low, position)
 
 
 @settings
