@@ -74,12 +74,6 @@ NOT_BUILT = (
     ),
     NotBuilt(
         "sampler",
-        "reab",
-        "azula, https://github.com/probabilists/azula",
-        "A Rosenbrock method with a slope estimated on the way. dpm_solver_v3 takes it from the model's statistics.",
-    ),
-    NotBuilt(
-        "sampler",
         "consistency_decoder",
         "OpenAI, https://github.com/openai/consistencydecoder",
         "A decoder of latents, part of a pipeline and not of its sampling; its two steps are those of consistency.",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .path import Path
     from .protocols import Noise, Run
 
-FLOW_ADAMS = {"vab": {"quantity": "flow"}}
+ADAMS = {"vab": {"quantity": "flow"}, "reab": {"quantity": "angle", "points": 2}}
 DEIS_POINTS = {f"deis_{points}m": {"points": points} for points in (2, 3, 4)}
 DPM_SOLVERS = {"dpm_solver_2m": {"points": 2}, "dpm_solver_3m": {"points": 3}}
 
@@ -31,9 +31,10 @@ class LMS:
 
     Exact for eps a polynomial of degree points - 1 in k. k-diffusion's ``sample_lms`` (Crowson 2022), and what iPNDM
     with steps of any size (ipndm_v) means to be. Another ``quantity`` takes eps's place, in its own variable (see
-    ``form``); "flow" is natural for flow models and knows no special first step: alpha = 0 is a level like others.
-    Hairer, Nørsett, Wanner 1993, doi:10.1007/978-3-540-78862-1, section III.5; Karras et al. 2022, arXiv:2206.00364,
-    for the ODE; Liu et al. 2022, arXiv:2209.03003, for the flow.
+    ``form``); "flow" is natural for flow models and knows no special first step: alpha = 0 is a level like others. So
+    is "angle", azula's ``reab`` with polynomials in the angle instead of log-SNR, exact for data N(0, 1). Hairer,
+    Nørsett, Wanner 1993, doi:10.1007/978-3-540-78862-1, section III.5; Karras et al. 2022, arXiv:2206.00364, for the
+    ODE; Liu et al. 2022, arXiv:2209.03003, for the flow.
     """
 
     points: int = setting(4, low=1, high=4, help="predictions used, the newest included")
@@ -42,7 +43,7 @@ class LMS:
     stochastic, evaluations, needs = False, 1, ()
     order, start_evaluations = started_order, start_cost
     aliases = ("sample_lms", "LMSDiscreteScheduler", "ipndm_v")
-    variants = FLOW_ADAMS
+    variants = ADAMS
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
         form = QUANTITIES[self.quantity]

@@ -1,4 +1,4 @@
-"""What a solver takes to be smooth, and in which variable: five forms of one differential equation.
+"""What a solver takes to be smooth, and in which variable: six forms of one differential equation.
 
 With y = x / alpha and k = sigma / alpha = e^-lambda, the probability-flow ODE (arXiv:2011.13456) is each of
 
@@ -7,9 +7,10 @@ With y = x / alpha and k = sigma / alpha = e^-lambda, the probability-flow ODE (
     d(y / k) = e^lambda x0 dlambda       DATA            x0 in lambda, arXiv:2211.01095 eq. 8
     d(y / k) = q dlambda                 LAWSON          q = x0 / k in lambda, doi:10.1137/0704033
     d(y (1 - u)) = v du                  FLOW            v = eps - x0 in u = sigma / (alpha + sigma), arXiv:2209.03003
+    d(y cos a) = v da                    ANGLE           v = eps cos a - x0 sin a in a = atan k, arXiv:2202.00512 app. D
 
-FLOW alone is finite at alpha = 0, where u = 1. A step replaces the quantity by a weighted mean of predictions, whose
-weights add to 1, and is then exact.
+FLOW and ANGLE are finite at alpha = 0, where u = 1 and a = pi/2; ANGLE is exact for data N(0, 1), whose v is 0. A step
+replaces the quantity by a weighted mean of predictions, whose weights add to 1, and is then exact.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Form(NamedTuple):
 
     Attributes:
         parts: of a level, (p, q) with quantity = p x + q x0.
-        moves: of s and t, (a, b) with x_t = a x + b * mean quantity. Needs alpha > 0 at s but for FLOW and DATA.
+        moves: of s and t, (a, b) with x_t = a x + b * mean quantity. Needs alpha > 0 at s but for FLOW, ANGLE and DATA.
         variable: of a level with alpha > 0 and sigma > 0.
         half_logsnr: log(alpha / sigma) from the variable.
         exponent: of the weight e^(-exponent * variable) under the integral.
@@ -116,6 +117,20 @@ def _flow_time(level: Level) -> float:
     return level.sigma / (level.alpha + level.sigma)
 
 
+def _rotation(level: Level) -> tuple[float, float]:
+    """v = eps cos a - x0 sin a = (alpha x / n - n x0) / sigma,    n^2 = alpha^2 + sigma^2."""
+    return level.alpha / (level.norm * level.sigma), -level.norm / level.sigma
+
+
+def _turn(s: Level, t: Level) -> tuple[float, float]:
+    """x_t = n_t (x / n_s + (a_t - a_s) v)."""
+    return t.norm / s.norm, t.norm * (_angle(t) - _angle(s))
+
+
+def _angle(level: Level) -> float:
+    return math.atan2(level.sigma, level.alpha)
+
+
 def _scaled_x0(level: Level) -> tuple[float, float]:
     return 0.0, level.alpha / level.sigma
 
@@ -130,7 +145,10 @@ NOISE_LOG_SNR = Form(_eps, _follow, _half_logsnr, float, 1.0)
 DATA = Form(_x0, shares, _half_logsnr, float, -1.0)
 LAWSON = Form(_scaled_x0, _lawson, _half_logsnr, float)
 FLOW = Form(_velocity, _flow, _flow_time, lambda u: math.log((1 - u) / u), pure_noise=True)
+ANGLE = Form(_rotation, _turn, _angle, lambda a: -math.log(math.tan(a)), pure_noise=True)
 
-QUANTITIES = {"eps": NOISE, "flow": FLOW, "lawson": LAWSON}
+QUANTITIES = {"eps": NOISE, "flow": FLOW, "angle": ANGLE, "lawson": LAWSON}
 """Forms without a weight, in which any classical method is one of the diffusion ODE, by the names of their settings."""
-QUANTITY_HELP = "what is integrated: eps over sigma/alpha, flow velocity over flow time, x0 alpha/sigma over log-SNR"
+QUANTITY_HELP = (
+    "what is integrated: eps over sigma/alpha, flow velocity over flow time, v over its angle, x0/k over log k"
+)

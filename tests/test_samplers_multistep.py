@@ -42,8 +42,8 @@ from sigmabench.samplers.conformance.convergence import (
     trajectory_error,
 )
 from sigmabench.samplers.conformance.trial import Watched
-from sigmabench.samplers.form import DATA, FLOW, LAWSON, NOISE, NOISE_LOG_SNR
-from sigmabench.samplers.level import CLEAN
+from sigmabench.samplers.form import ANGLE, DATA, FLOW, LAWSON, NOISE, NOISE_LOG_SNR
+from sigmabench.samplers.level import CLEAN, PURE_NOISE
 from sigmabench.samplers.linear_multistep import exact, interpolate
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.phi import moment
@@ -80,6 +80,8 @@ def x0_from(form, x, level, value):
         return value
     if form is LAWSON:
         return value * (level.sigma / level.alpha)
+    if form is ANGLE:
+        return (level.alpha / level.norm * x - level.sigma * value) / level.norm
     return (x - level.sigma * value) / (level.alpha + (level.sigma if form is FLOW else 0.0))
 
 
@@ -98,6 +100,7 @@ def solved(form, s, t, x, power):
         *((LMS(points=points), NOISE, points - 1) for points in (1, 2, 3, 4)),
         (LMS(quantity="flow"), FLOW, 3),
         (LMS(quantity="lawson"), LAWSON, 3),
+        (LMS(quantity="angle"), ANGLE, 3),
         (IPNDM(), NOISE, 3),
         *((DEIS(points=points), NOISE_LOG_SNR, points - 1) for points in (1, 2, 3, 4)),
         (RES2M(), DATA, 1),
@@ -125,6 +128,14 @@ def test_a_step_with_full_history_is_exact_for_polynomials(sampler, form, degree
     with pytest.raises(StopIteration) as stop:
         run.send((truth[5], answer(truth[5], path.levels[5])))
     assert torch.allclose(stop.value.value, truth[6], rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("first", [PURE_NOISE, Level(1.0, 3.0)])
+def test_one_step_of_v_over_its_angle_is_exact_for_normal_data(first):
+    """E[x0 | x] = alpha x / n^2 and x_t = x_s n_t / n_s,    n^2 = alpha^2 + sigma^2."""
+    x, last = torch.tensor([0.5, -1.0], dtype=torch.float64), Level(0.7, 0.2)
+    end = sample(LMS(quantity="angle"), lambda x, level: level.alpha * x / level.norm**2, x, [first, last])
+    assert torch.allclose(end, x * last.norm / first.norm, rtol=1e-14, atol=0)
 
 
 PATHS = {
