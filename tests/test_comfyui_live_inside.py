@@ -1,5 +1,6 @@
 """Guidance by changes that ComfyUI has no patches for, in a real ComfyUI, against its own nodes and the formulas."""
 
+import numpy as np
 import pytest
 from live_comfyui import NEEDS_HOST, Graph, ours_in, relative
 
@@ -51,3 +52,28 @@ def test_an_image_is_the_same_alone_and_in_a_batch_and_unlike_plain_cfg(live, ki
     for name in methods:
         assert relative(many[name][-1:], one[name]) < SWITCHING.get(name, 1e-4), name
         assert relative(one[name], one["plain"]) > 1e-3, name
+
+
+def test_windows_are_those_that_the_host_predicts_of_a_cut_latent(live):
+    """One step to the end gives x0: of the whole, and of the four windows as latents of their own."""
+    graph = Graph("vp", size=96)
+    graph.add("split", "SplitSigmas", sigmas=graph.sigmas("normal", 2), step=1)
+    start = graph.sample("start", sigmas=["split", 0])
+    rest = {"sigmas": ["split", 1], "noise": graph.add("none", "DisableNoise")}
+    for scale in (1.0, 3.0):
+        graph.sample(f"cfg_of_{scale:g}", guider=graph.cfg(scale), latent=start, **rest)
+    ours = ours_in(graph, live, "Guider_swg", guidance=graph.cfg(3.0), scale=5.0, size=0.75, windows=2)
+    graph.sample("ours", guider=ours, latent=start, **rest)
+    corners = [(y, x) for y in (0, 3) for x in (0, 3)]
+    for y, x in corners:
+        cut = {"width": 72, "height": 72, "x": 8 * x, "y": 8 * y}
+        part = graph.add(f"cut_{y}{x}", "LatentCrop", samples=start, **cut)
+        graph.sample(f"part_{y}{x}", guider=graph.cfg(1.0), latent=part, **rest)
+    found = live.run(graph)
+    total, times = np.zeros_like(found["ours"]), np.zeros((12, 12))
+    for y, x in corners:
+        total[..., y : y + 9, x : x + 9] += found[f"part_{y}{x}"]
+        times[y : y + 9, x : x + 9] += 1
+    expected = found["cfg_of_3"] + 5 * (found["cfg_of_1"] - total / times)
+    assert relative(found["ours"], expected) < 1e-5
+    assert relative(expected, found["cfg_of_3"]) > 1e-3

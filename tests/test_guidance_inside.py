@@ -1,6 +1,7 @@
 """Guidance by other inputs, other skip connections, parts of x and judges: what the network sees and what comes out."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sigmabench.eval.backends.changed import perturbed
 from sigmabench.eval.backends.embedded import Embedded
 from sigmabench.eval.backends.embedded_model import EmbeddedModel
 from sigmabench.eval.backends.mixture import GaussianMixture
+from sigmabench.eval.backends.skips import weighed_blocks
 from sigmabench.eval.branches import condition, texts_of
 from sigmabench.eval.cells import plan, samples
 from sigmabench.eval.costs.counting import count
@@ -134,6 +136,15 @@ def test_freeu_by_structure_weighs_where_much_is_seen(model):
     perturbed(model, ScaledSkips(**FREEU, structure=True)).denoise(x, LEVELS, own)
     usual.remove()
     torch.testing.assert_close(seen[0], torch.from_numpy(expected).float(), rtol=1e-4, atol=1e-5)
+
+
+def test_freeu_by_channels_tells_the_blocks_of_stable_diffusion_as_the_authors():
+    """Three blocks in each stage up, of 1280, 1280, 640 and 320 channels; what comes from below decides."""
+    blocks = [SimpleNamespace(resnets=[SimpleNamespace(out_channels=c)] * 3) for c in (1280, 1280, 640, 320)]
+    unet = SimpleNamespace(mid_block=blocks[0], up_blocks=blocks, down_blocks=blocks[::-1])
+    for by_channels, first, second in ((False, 3, 3), (True, 7, 3)):
+        given = list(weighed_blocks(unet, ScaledSkips(2.0, 3.0, by_channels=by_channels)))
+        assert [b for *_, b, _ in given] == [2.0] * first + [3.0] * second
 
 
 def test_freeu_replaces_every_plain_prediction_and_its_second_version_has_its_own_settings():

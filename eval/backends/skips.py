@@ -30,14 +30,14 @@ def scaled_skips(model: Any, change: ScaledSkips) -> Callable[[Tensor, Sequence[
 
     def denoise(x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
         with ExitStack() as stack:
-            for resnet, width, b, s in _weighed(network, change):
+            for resnet, width, b, s in weighed_blocks(network, change):
                 stack.enter_context(forward_replaced(resnet, _weighing(resnet, width, b, s, change.structure)))
             return model.denoise(x, levels, condition)
 
     return denoise
 
 
-def _weighed(network: Any, change: ScaledSkips) -> Iterator[tuple[nn.Module, int, float, float]]:
+def weighed_blocks(network: Any, change: ScaledSkips) -> Iterator[tuple[nn.Module, int, float, float]]:
     """Residual blocks, the channels that they are given from below, and both weights."""
     below = (network.mid_block or network.down_blocks[-1]).resnets[-1].out_channels
     weights = (change.b1, change.s1), (change.b2, change.s2)
