@@ -39,7 +39,7 @@ def test_a_video_is_sampled_as_by_the_host(live):
 
 
 def test_every_guidance_of_a_video_runs_or_says_why_not(live, ours):
-    refused = {"sag": "is no U-Net", "nag": "is no U-Net", "pladis": "is no U-Net"}
+    refused = dict.fromkeys(("sag", "nag", "pladis", "freeu", "swg", "s_cfg"), "is no U-Net")
     names = [name.removeprefix("SigmabenchGuider_") for name in ours if name.startswith("SigmabenchGuider_")]
     graph = Graph("video", size=32)
     conds = {
@@ -58,7 +58,8 @@ def test_every_guidance_of_a_video_runs_or_says_why_not(live, ours):
             graph.sample(name, guider=guider)
             continue
         alone = Graph("video", size=32)
-        alone.sample("end", guider=ours_in(alone, live, f"Guider_{name}", guidance=alone.cfg(3.0)))
+        given = {"model": alone.model, "positive": ["positive", 0], "negative": ["negative", 0]}
+        alone.sample("end", guider=ours_in(alone, live, f"Guider_{name}", guidance=alone.cfg(3.0), **given))
         with pytest.raises(HostError, match=refused[name]):
             live.run(alone)
     found = live.run(graph)
