@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-
 
 def gauss(count: int) -> list[float]:
     """No end is a node."""
@@ -68,6 +66,21 @@ def _zeros(count: int, a: int, b: int) -> list[float]:
         math.sqrt(4 * n * (n + a) * (n + b) * (n + ab) / ((2 * n + ab) ** 2 * (2 * n + ab + 1) * (2 * n + ab - 1)))
         for n in range(1, count)
     ]
-    matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
-    matrix += torch.diag(torch.tensor(beside, dtype=torch.float64), -1)  # eigvalsh reads the lower triangle
-    return [(1 + x) / 2 for x in torch.linalg.eigvalsh(matrix).tolist()]
+    return [(1 + _eigenvalue(k, diagonal, [0.0, *beside])) / 2 for k in range(count)]
+
+
+def _eigenvalue(k: int, diagonal: Sequence[float], beside: Sequence[float]) -> float:
+    """The k-th from below, in [-1, 1], by halving; Barth, Martin, Wilkinson 1967, doi:10.1007/BF02162154."""
+    low, high = -1.0, 1.0
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _below(middle, diagonal, beside) <= k else (low, middle)
+    return middle
+
+
+def _below(x: float, diagonal: Sequence[float], beside: Sequence[float]) -> int:
+    """How many eigenvalues are less than x: as many as negative pivots."""
+    count, pivot = 0, 1.0
+    for d, e in zip(diagonal, beside, strict=True):
+        pivot = d - x - e * e / pivot or 1e-300
+        count += pivot < 0
+    return count
