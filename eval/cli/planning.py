@@ -29,7 +29,7 @@ def plan(
     """Say what a sweep takes before it starts.
 
     Evaluations are counted exactly. Seconds come from a short calibration on this machine: rounds of predictions, and
-    one batch of the two cheapest cells.
+    one batch of the three cheapest cells.
     """
     from ..costs.estimate import estimate
     from ..costs.words import as_json, table, words

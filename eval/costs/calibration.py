@@ -37,11 +37,13 @@ class Calibration:
     """Of one batch: one answer to a request for these branches."""
     image: float
     """Of one image beside the predictions: the sampler's steps, decoding, the metrics' networks, the store."""
-    report: float
-    """Of one cell in tables, comparisons and page."""
+    page: float
+    """Of a report, whatever its size."""
+    cell: float
+    """Of one cell more in it."""
 
 
-def calibrate(runner: Runner, backend: str, counted: Mapping[str, Counted], trial: int = 2) -> Calibration:
+def calibrate(runner: Runner, backend: str, counted: Mapping[str, Counted], trial: int = 3) -> Calibration:
     """Time a round of every kind that the model's cells ask for, then make one batch of its ``trial`` cheapest cells
     and their report in a folder that is thrown away.
 
@@ -57,13 +59,15 @@ def calibrate(runner: Runner, backend: str, counted: Mapping[str, Counted], tria
     with tempfile.TemporaryDirectory() as folder:
         elsewhere = runner.elsewhere(Path(folder))
         made = _timed(lambda: elsewhere.extend(cheapest, batch, lambda images, cell: None), runner.device)
-        plan = dataclasses.replace(runner.plan, sweep=runner.sweep.model_copy(update={"images": batch}), cells=cheapest)
-        reported = _timed(lambda: publish(plan, Path(folder)), runner.device)
+        sweep = runner.sweep.model_copy(update={"images": batch})
+        reports = [dataclasses.replace(runner.plan, sweep=sweep, cells=cheapest[:n]) for n in (1, 1, len(cheapest))]
+        _, one, all_ = (_timed(partial(publish, plan, Path(folder)), runner.device) for plan in reports)
     made_of = [*cheapest, *of_all(cheapest, runner.observers)]
     shared, trials = Shared(batch, batch), [counted[each.cell.key] for each in made_of]
     predicted = sum(seconds_of(asked, rounds, shared.pays(asked)) for asked in trials)
     image = max(made - predicted, 0.0) / (batch * len(made_of))
-    return Calibration(batch, rounds, image, reported / len(cheapest))
+    more = max(all_ - one, 0.0) / max(len(cheapest) - 1, 1)
+    return Calibration(batch, rounds, image, max(one - more, 0.0), more)
 
 
 def seconds_of(counted: Counted, rounds: Mapping[Branches, float], first: Branches) -> float:

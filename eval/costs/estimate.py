@@ -50,7 +50,7 @@ def estimate(runner: Runner, folder: Path) -> Estimate:
     """
     runnable, store = runner.plan.runnable, Store(folder) if folder.exists() else None
     costs: list[Cost] = []
-    network = beside = report = 0.0
+    network = beside = report = page = 0.0
     for backend in dict.fromkeys(planned.backend for planned in runnable):
         model = runner.prepared.load(backend)
         own = [planned for planned in runnable if planned.backend == backend]
@@ -64,6 +64,6 @@ def estimate(runner: Runner, folder: Path) -> Estimate:
             predicted = left / calibration.batch * seconds_of(asked, calibration.rounds, shared.pays(asked))
             costs.append(Cost(planned.cell, left, left * asked.evaluations, predicted + left * calibration.image))
             network, beside = network + predicted, beside + left * calibration.image
-        report += calibration.report * len(own)
+        report, page = report + calibration.cell * len(own), calibration.page
     worst = runner.sweep.budget / runner.sweep.images if runner.sweep.until else 1.0
-    return Estimate(costs, len(runner.plan.cells) - len(runnable), network, beside, report, runner.device, worst)
+    return Estimate(costs, len(runner.plan.cells) - len(runnable), network, beside, report + page, runner.device, worst)
