@@ -32,6 +32,11 @@ def texts_of(prompts: Sequence[str], negative: str, further: Iterable[str]) -> T
     return {"cond": prompts, **{name: [text] * len(prompts) for name, text in same.items()}}
 
 
+def named(texts: Mapping[str, str]) -> list[str]:
+    """Texts of further conditions as cells keep them: name=text."""
+    return [f"{name}{NAMED}{text}" for name, text in texts.items()]
+
+
 def needed(guidance: Guidance, path: Path) -> list[Branch]:
     """All branches of the guidance along the path, each once: at its levels and, for methods with stages, between."""
     levels = [*(s for s, _ in path), *_between(path)]

@@ -13,7 +13,7 @@ from ..plugins.registry import build, entries_in
 from ..reports.results import GIVEN
 from ..samplers.path import Path as LevelPath
 from ..samplers.perturbation import Branch, Perturbed, conditions_of
-from .branches import NAMED, answering, needed
+from .branches import answering, named, needed
 from .prompts import prompts_hash
 from .protocols import Distilled, Drawing, Given, Model, Sample, Starting
 from .sweep import MODEL_SCHEDULE, Sweep
@@ -177,7 +177,7 @@ def _planned(cell: Cell, backend: str, model: Model, sweep: Sweep, prompts: list
     others = {one.id for one in changed} - {model.id}
     used = conditions_of(asked)
     negative = sweep.negative if "negative" in used else ""
-    texts = tuple(f"{name}{NAMED}{text}" for name, text in sorted(sweep.texts.items()) if name in used)
+    texts = tuple(named({name: text for name, text in sorted(sweep.texts.items()) if name in used}))
     return Planned(dataclasses.replace(cell, negative=negative, others=tuple(sorted(others)), texts=texts), backend)
 
 

@@ -18,7 +18,7 @@ from ..samplers.protocols import Denoiser, Guidance
 from ..samplers.run import guide, lockstep, sample
 from ..samplers.spacings import Tabulated
 from ..samplers.spacings.optimise import Reference, gits, optimal_steps, reference, table
-from .branches import NAMED, Texts, answering, condition, needed, texts_of
+from .branches import Texts, answering, condition, named, needed, texts_of
 from .errors import UsageError
 from .prepared import device_of
 from .protocols import Condition, Model
@@ -75,8 +75,7 @@ def _walk(sweep: Sweep, backend: Any, model: Model, path: Path, start: int, devi
         raise ValueError("prompts are missing; give a list or a text file")
     guidance = build("guidance", sweep.guided()[0])
     places = range(start, start + sweep.images)
-    further = [f"{name}{NAMED}{text}" for name, text in sweep.texts.items()]
-    texts = texts_of([prompts[i % len(prompts)] for i in places], sweep.negative, further)
+    texts = texts_of([prompts[i % len(prompts)] for i in places], sweep.negative, named(sweep.texts))
     missing = conditions_of(needed(guidance, path)) - texts.keys()
     if missing:
         raise ValueError(f"{sweep.guided()[0]} needs a text for {', '.join(sorted(missing))}")

@@ -15,7 +15,7 @@ from ...samplers.path import Path
 from ...samplers.problems import BIMODAL
 from ...samplers.protocols import Sampler
 from .row import Row
-from .timing import Spread
+from .timing import spread
 
 PROCESSES = {"VE": ("edm", "karras"), "VP": ("scaled_linear", "trailing"), "flow": ("flow", "trailing")}
 STEPS, SHAPE, SEEDS = 6, (3, 8, 8), (0, 1, 2)
@@ -36,7 +36,7 @@ def rows(device: str) -> Iterator[Row]:
     found = list(agreements(device)) if device != "cpu" else []
     for process in PROCESSES if found else ():
         worst = max((one for one in found if one.process == process), key=lambda one: one.difference)
-        value = Spread(worst.difference, worst.difference, worst.difference)
+        value = spread([worst.difference])
         yield Row(
             f"every sampler on {process} in float64: largest difference", "the CPU", value, LIMIT, note=worst.sampler
         )

@@ -9,7 +9,7 @@ import scipy.linalg
 
 from ..metrics.gaussian import distance, root, trace_alone, transport
 from .row import Row, compared
-from .timing import Spread, in_turns, ready
+from .timing import in_turns, ready, spread
 
 DIMENSION, IMAGES, ROUNDS, GOAL, CLOSE = 2048, 6000, 1, 0.12, 1e-6
 
@@ -40,7 +40,7 @@ def rows(device: str) -> Iterator[Row]:
     note = "sqrtm gives no such parts; they are what standard errors and paired comparisons come from"
     yield compared(f"{what}, with every image's part", peer, times["with parts"], times["theirs"], GOAL, unit, note)
     off = float(abs(found["ours"] / found["theirs"] - 1))
-    yield Row("its relative difference", peer, Spread(off, off, off), CLOSE)
+    yield Row("its relative difference", peer, spread([off]), CLOSE)
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

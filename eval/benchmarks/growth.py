@@ -22,7 +22,7 @@ from ..runner import Runner
 from ..sweep import Sweep
 from ..workers import Local, run_with
 from .row import Row
-from .timing import Spread, timed
+from .timing import spread, timed
 
 BASE: dict[str, Any] = {
     "models": ["embedded"], "samplers": ["euler"], "steps": [5], "guidance": ["cfg(3)"], "images": 20, "batch_size": 20,
@@ -40,11 +40,11 @@ def rows(device: str) -> Iterator[Row]:
         at = ", ".join(
             f"{n:,}: {statistics.median(row):.2f} s" for n, row in zip(growth.n, growth.seconds, strict=True)
         )
-        off = Spread(growth.off, growth.off, growth.off)
+        off = spread([growth.off])
         what = f"largest relative distance from the line {fixed} + {each} x {growth.axis}"
         yield Row(what, "", off, STRAIGHT, ours=at)
     one, two = by_workers(device)
-    share = Spread(two / one, two / one, two / one)
+    share = spread([two / one])
     yield Row("two workers beside one, start included", "", share, SHARED, ours=f"{two:.1f} s", theirs=f"{one:.1f} s")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .row import Row
-from .timing import Spread
+from .timing import spread
 
 FEW, MANY, GOAL = 5_000, 50_000, 10.0
 BLOCK, DIMENSION = 250, 512
@@ -32,7 +32,7 @@ def _grown(what: str, work: str, device: str) -> Row:
     few, many = (_peak(work, images, device) for images in (FEW, MANY))
     grown = many - few
     title = f"peak memory of {what}: {MANY:,} images less {FEW:,}, MiB"
-    return Row(title, "", Spread(grown, grown, grown), GOAL, ours=f"{many:.0f} and {few:.0f} MiB")
+    return Row(title, "", spread([grown]), GOAL, ours=f"{many:.0f} and {few:.0f} MiB")
 
 
 def _peak(work: str, images: int, device: str) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ...samplers.level import variance_preserving
-from ..branches import NAMED, condition, texts_of
+from ..branches import condition, named, texts_of
 from ..cells import samples
 from ..engine import predict
 from ..protocols import Drawing, Model
@@ -80,8 +80,7 @@ def seconds_of(counted: Counted, rounds: Mapping[Branches, float], first: Branch
 def _round(runner: Runner, model: Model, branches: Branches, batch: int) -> float:
     """Median seconds of one answer, for one batch among as many as the engine keeps at work."""
     drawn = samples(runner.sweep, runner.plan.prompts, 0, batch)
-    further = [f"{name}{NAMED}{text}" for name, text in runner.sweep.texts.items()]
-    texts = texts_of([sample.prompt for sample in drawn], runner.sweep.negative, further)
+    texts = texts_of([sample.prompt for sample in drawn], runner.sweep.negative, named(runner.sweep.texts))
     conditions = {branch: condition(model, branch, texts, [sample.seed for sample in drawn]) for branch in branches}
     level = variance_preserving(1.0)
     x = torch.randn((batch, *model.shape), generator=torch.Generator().manual_seed(0)).to(runner.device)
