@@ -9,7 +9,6 @@ noise of some images, at one level and of one branch, is computed once, in a cal
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +22,7 @@ from ..plugins.registry import build
 from ..samplers.level import Level
 from ..samplers.perturbation import Branch, Perturbed
 from .branches import answering
+from .clock import Seconds, Span
 from .jobs import Done, Job, Live, Reply, Request, Walk
 from .protocols import Condition, Counting, Drawing, Model
 
@@ -37,8 +37,8 @@ def generate(model: Model, jobs: Sequence[Job], device: str = "cpu") -> list[Ten
     """
     ended = {id(done.job): done for done in produce(model, jobs, device, rows=sum(len(job.samples) for job in jobs))}
     for done in ended.values():
-        if done.error:
-            raise done.error
+        if error := done.failure():
+            raise error
     return [ended[id(job)].x for job in jobs]  # type: ignore[misc]
 
 
@@ -68,12 +68,13 @@ def produce(model: Model, jobs: Iterable[Job], device: str = "cpu", rows: int = 
 
 def _drawn(model: Drawing, job: Job) -> Done:
     """A job done elsewhere."""
-    began = time.perf_counter()
+    span, seconds = Span("cpu"), Seconds()
     try:
         x = model.draw(job.cell, job.samples)
     except Exception as error:
-        return Done(job, None, error, 0, time.perf_counter() - began)
-    return Done(job, x, None, _declared(model, job), time.perf_counter() - began)
+        return Done(job, None, None, error, 0, seconds)
+    seconds.add(span.end())
+    return Done(job, x, None, None, _declared(model, job), seconds)
 
 
 def _declared(model: Drawing, job: Job) -> int:
@@ -89,7 +90,7 @@ class _Starts:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.kept: OrderedDict[Any, tuple[Tensor, float]] = OrderedDict()
+        self.kept: OrderedDict[Any, tuple[Tensor, Span]] = OrderedDict()
 
     def answer(self, one: Walk, requests: Sequence[Request]) -> list[Reply]:
         ((x, level, by_branch),) = requests
@@ -97,12 +98,12 @@ class _Starts:
         for branch, own in by_branch.items():
             key = tuple(one.samples), one.cell.negative, one.cell.texts, level, branch
             if key not in self.kept:
-                began = time.perf_counter()
+                span = Span(one.device)
                 (prediction,) = _call(answering(self.model, branch), [(x, level, own)])
-                self.kept[key] = prediction, time.perf_counter() - began
+                self.kept[key] = prediction, span.end()
             self.kept.move_to_end(key)
-            predictions[branch], seconds = self.kept[key]
-            one.seconds += seconds
+            predictions[branch], span = self.kept[key]
+            one.seconds.add(span)
         while len(self.kept) > STARTS:
             self.kept.popitem(last=False)
         return [(x, predictions)]
@@ -115,11 +116,11 @@ def _round(model: Model, walks: Sequence[Walk], starts: _Starts) -> None:
         _answer([one], partial(starts.answer, one))
     if not others:
         return
-    began, asked = time.perf_counter(), [one.rows for one in others]
+    asked, span = [one.rows for one in others], Span(others[0].device)
     _answer(others, partial(predict, model))
-    elapsed = time.perf_counter() - began
+    span.end()
     for one, rows in zip(others, asked, strict=True):
-        one.seconds += elapsed * rows / sum(asked)
+        one.seconds.add(span, rows / sum(asked))
 
 
 @torch.no_grad()

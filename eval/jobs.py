@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from ..samplers.protocols import Predictions, Run
 from ..samplers.run import guide, start
 from .branches import Texts, condition, cost, texts_of
 from .cells import Cell, levels
+from .clock import Seconds
 from .protocols import Condition, Model, Sample, Starting
 
 Request = tuple[Tensor, Level, Mapping[Branch, Condition]]
@@ -33,15 +35,33 @@ class Job:
 
 
 class Done(NamedTuple):
-    """A job that has ended: clean x (B, *shape), or the error that ended it."""
+    """A job that has ended: clean x (B, *shape), or the error that ended it. Its tensors lie on the device, unread."""
 
     job: Job
     x: Tensor | None
+    finite: Tensor | None
+    """bool (B,): which images are; whoever reads them raises what ``diverged`` says."""
     error: Exception | None
     evaluations: int
     """Rows that it asked the network for, whether or not others had asked for the same."""
-    seconds: float
+    seconds: Seconds
     """Time of the calls that answered it, in proportion to its rows; a shared answer counts in full for each."""
+
+    def failure(self) -> Exception | None:
+        """What ended it, or that some of its images are not finite, which has to be read from the device."""
+        return self.error or (None if self.finite is None else diverged(self.job.cell, self.finite))
+
+
+def finite_rows(x: Tensor) -> Tensor:
+    """bool (B,): which images hold nothing but numbers."""
+    return x.isfinite().flatten(1).all(1)
+
+
+def diverged(cell: Cell, finite: Tensor | np.ndarray) -> FloatingPointError | None:
+    """What is to be raised of images of which these are finite; None if all are. It reads the values."""
+    bad = len(finite) - int(finite.sum())
+    what = f"{bad} of {len(finite)} images are not finite: {cell.sampler} diverged"
+    return FloatingPointError(what) if bad else None
 
 
 class Live:
@@ -60,10 +80,11 @@ class Live:
     def done(self) -> Done:
         error = next((walk.error for walk in self.walks if walk.error), None)
         x = None if error else torch.cat([walk.x for walk in self.walks if walk.x is not None])
-        evaluations, seconds = (
-            sum(part) for part in zip(*((w.evaluations, w.seconds) for w in self.walks), strict=True)
-        )
-        return Done(self.job, x, error, evaluations, seconds)
+        finite = None if x is None else finite_rows(x)
+        seconds = Seconds()
+        for walk in self.walks:
+            seconds.extend(walk.seconds)
+        return Done(self.job, x, finite, error, sum(walk.evaluations for walk in self.walks), seconds)
 
 
 class Walk:
@@ -76,10 +97,10 @@ class Walk:
         self, model: Model, cell: Cell, samples: Sequence[Sample], device: str,
         around: Callable[[Run], Run] = lambda run: run,
     ) -> None:  # fmt: skip
-        self.cell, self.samples, self.ended = cell, samples, False
+        self.cell, self.samples, self.device, self.ended = cell, samples, device, False
         self.x: Tensor | None = None
         self.error: Exception | None = None
-        self.evaluations, self.seconds = 0, 0.0
+        self.evaluations, self.seconds = 0, Seconds()
         self.request: Any = None
         self.begin: Tensor | None = None
         self.run = self._run(model, device, around)
@@ -93,9 +114,6 @@ class Walk:
             self.evaluations += self.rows
         except StopIteration as stop:
             self.ended, self.x = True, stop.value
-            if bad := int((~stop.value.isfinite()).flatten(1).any(1).sum()):
-                what = f"{bad} of {len(stop.value)} images are not finite: {self.cell.sampler} diverged"
-                self.fail(FloatingPointError(what))
         except Exception as error:
             self.fail(error)
 

@@ -120,8 +120,9 @@ class Maker:
 
     def _take(self, shard: Shard, done: Done) -> None:
         """Look at a batch's images with every observer."""
-        if done.error is not None or done.x is None:
-            raise done.error or RuntimeError("the engine ended a job without images")
+        if error := done.failure():
+            raise error
+        assert done.x is not None
         began, batch = time.perf_counter(), done.job.samples
         images = self.model.decode(done.x)
         if self.sweep.save_images:
@@ -136,7 +137,7 @@ class Maker:
         if shown := [i for i, sample in enumerate(batch) if sample.index < PREVIEWS]:
             seen[PREVIEW] = preview(images[shown])
         shard.parts[batch[0].index] = seen
-        shard.batches.append((len(batch), round(done.seconds + time.perf_counter() - began, 6)))
+        shard.batches.append((len(batch), round(float(done.seconds) + time.perf_counter() - began, 6)))
         shard.evaluations += done.evaluations
 
     def _publish(self, shard: Shard) -> None:

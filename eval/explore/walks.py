@@ -12,7 +12,7 @@ from ...samplers.level import Level
 from ...samplers.protocols import Run
 from ..cells import Cell
 from ..engine import predict
-from ..jobs import Walk
+from ..jobs import Walk, diverged, finite_rows
 from ..protocols import Model, Sample
 
 
@@ -45,7 +45,12 @@ def walk(model: Model, cells: Sequence[Cell], sample: Sample, device: str) -> li
         while live := [one for one in walks if not one.ended]:
             for one, reply in zip(live, predict(model, [one.request for one in live]), strict=True):
                 one.answer(reply)
-    return [Watched(one.cell, frames, one.x, str(one.error or "")) for one, frames in zip(walks, seen, strict=True)]
+    return [_ended(one, frames) for one, frames in zip(walks, seen, strict=True)]
+
+
+def _ended(walk: Walk, frames: list[Frame]) -> Watched:
+    error = walk.error or (None if walk.x is None else diverged(walk.cell, finite_rows(walk.x)))
+    return Watched(walk.cell, frames, None if error else walk.x, str(error or ""))
 
 
 def _watched(run: Run, frames: list[Frame]) -> Run:
