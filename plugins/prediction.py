@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..samplers.level import Level
+from ..samplers.moved import tensor_like
 from ..samplers.protocols import NoiseSchedule
 
 KINDS = ("eps", "v", "x0", "flow")
@@ -100,11 +101,15 @@ class Prediction:
         if len(levels) != len(x):
             raise ValueError(f"{len(levels)} levels for {len(x)} rows of x: give one level per row")
         terms = {level: self.terms(level) for level in dict.fromkeys(levels)}
-        scale, time, p, q = ([terms[level][i] for level in levels] for i in range(4))
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        times = torch.tensor(time, dtype=wide.dtype, device=x.device)
-        output = network(_scaled(wide, scale), times).to(wide.dtype)
-        return (_scaled(wide, p) + _scaled(output, q)).to(x.dtype)
+        if len(terms) == 1:
+            ((scale, time, p, q),) = terms.values()
+            output = network(wide * scale, wide.new_full((len(x),), time))
+            return (wide * p + output.to(wide.dtype) * q).to(x.dtype)
+        rows = tensor_like([terms[level] for level in levels], wide).T
+        scales, ps, qs = (rows[i].view(-1, *[1] * (x.ndim - 1)) for i in (0, 2, 3))
+        output = network(wide * scales, rows[1].contiguous())
+        return (wide * ps + output.to(wide.dtype) * qs).to(x.dtype)
 
     def terms(self, level: Level) -> Terms:
         """
@@ -120,10 +125,3 @@ class Prediction:
             )
         own = self.schedule.project(level)
         return Terms(own.norm / level.norm, self.time(self.schedule, own), p, q)
-
-
-def _scaled(x: Tensor, factors: Sequence[float]) -> Tensor:
-    """Rows of x times their factors; no tensor is made where all rows share one."""
-    if all(factor == factors[0] for factor in factors):
-        return x * factors[0]
-    return x * torch.tensor(factors, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.ndim - 1))

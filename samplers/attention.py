@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.functional import scaled_dot_product_attention as dense
 
+from .moved import moved
+
 Attention = Callable[..., Tensor]
 """With the arguments of ``scaled_dot_product_attention``, always by name."""
 
@@ -58,7 +60,7 @@ def gaussian_blur(planes: Tensor, sigma: float) -> Tensor:
         if radius:
             place = torch.arange(-radius, radius + 1, dtype=torch.float64)
             weights = (-((place / sigma) ** 2) / 2).exp()
-            kernel = (weights / weights.sum()).to(planes)
+            kernel = moved(weights / weights.sum(), planes.device, planes.dtype)
             rows = planes.movedim(dim, -1)
             mirrored = pad(rows.flatten(0, -3), (radius, radius), "reflect").view(*rows.shape[:-1], -1)
             planes = (mirrored.unfold(-1, len(kernel), 1) @ kernel).movedim(-1, dim)

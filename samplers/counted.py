@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .moved import moved
+
 AT_ONCE = {"cpu": 2**17}
 """Numbers computed together: on a CPU as many as its cache holds."""
 
@@ -31,7 +33,7 @@ class CountedNormals:
     """
 
     def __init__(self, seeds: Sequence[int], path: int, count: int, device: torch.device | str) -> None:
-        self._y = torch.tensor([_spread(seed) for seed in seeds], dtype=torch.int32, device=device).view(-1, 1)
+        self._y = _words(seeds, device).view(-1, 1)
         self._w = _spread(path)
         numbers = torch.arange(count, dtype=torch.int32, device=device).mul_(MULTIPLIER).add_(INCREMENT)
         self._x = numbers + self._y * self._w
@@ -44,9 +46,8 @@ class CountedNormals:
 
     def _hash(self, places: Sequence[int]) -> Tensor:
         """pcg4d of (number, seed, place, path): four words, (4, places, B, count) int32."""
-        device, spread = self._x.device, [_spread(place) for place in places]
-        z = torch.tensor(spread, dtype=torch.int32, pin_memory=device.type == "cuda").view(-1, 1, 1)
-        z = z.to(device, non_blocking=True)  # no wait for the device
+        device = self._x.device
+        z = _words(places, device).view(-1, 1, 1)
         words = torch.empty(4, len(places), *self._x.shape, dtype=torch.int32, device=device)
         a, b, c, d = words.unbind()
         a.copy_(self._x)
@@ -66,6 +67,10 @@ def _normals(words: Tensor) -> Tensor:
     radius = ((words[:2] >> 8) * 2.0**-24).add_(0.5 + 2.0**-24).log_().mul_(-2).sqrt_()  # u in (0, 1]
     angle = words[2:] * (2 * math.pi * 2.0**-32)
     return torch.cat([angle.cos().mul_(radius), angle.sin_().mul_(radius)])
+
+
+def _words(numbers: Sequence[int], device: torch.device | str) -> Tensor:
+    return moved(torch.tensor([_spread(number) for number in numbers], dtype=torch.int32), device)
 
 
 def _spread(word: int) -> int:

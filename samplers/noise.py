@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .level import Level
+from .moved import moved
 
 STEP_STREAM = (
     0x7F4A7C15  # torch's CPU generator reads 32 bits of a seed; an odd offset keeps every image's stream its own
@@ -56,7 +57,7 @@ class SeededNoise:
         if not generators:
             return torch.empty((0, *self.shape), dtype=self.dtype, device=self.device)
         noise = torch.stack([torch.randn(self.shape, generator=generator) for generator in generators])
-        return noise.to(self.device, self.dtype)
+        return moved(noise, self.device, self.dtype)
 
 
 def no_noise(s: Level, t: Level) -> Tensor:

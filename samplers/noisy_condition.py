@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .moved import tensor_like
 from .perturbation import IndependentCondition, NoisyCondition
 
 
@@ -17,7 +18,7 @@ def with_noise(
     mean, std = _moments(rows)
     if isinstance(change, IndependentCondition):
         return mean + std * noise
-    gamma = rows.new_tensor([_kept(change, time) for time in times]).view(-1, *[1] * (rows.ndim - 1))
+    gamma = tensor_like([_kept(change, time) for time in times], rows).view(-1, *[1] * (rows.ndim - 1))
     noisy = gamma.sqrt() * rows + change.noise * (1 - gamma).sqrt() * noise
     own_mean, own_std = _moments(noisy)
     rescaled = (noisy - own_mean) / own_std.clamp(min=torch.finfo(rows.dtype).tiny) * std + mean

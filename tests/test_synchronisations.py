@@ -9,7 +9,13 @@ import pytest
 import torch
 from test_conformance_registered import SAMPLERS
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from sigmabench.eval.backends.embedded_model import STATES
+from sigmabench.eval.cells import Cell, samples
+from sigmabench.eval.engine import produce
+from sigmabench.eval.jobs import Job
+from sigmabench.eval.sweep import Sweep
 from sigmabench.plugins.registry import BUILTIN, build, catalogue
 from sigmabench.samplers.brownian import BrownianNoise
 from sigmabench.samplers.conformance.convergence import jagged_path, pure_noise_path
@@ -21,6 +27,7 @@ from sigmabench.samplers.run import guide, lockstep, start
 SHAPE = (3, 8, 8)
 MORE = {WatchedAttention: 1, AttendedRegions: 2, Judged: SHAPE[0]}
 """Channels that the answer of a changed network has beside x0."""
+WORDS = ["a photo of a cat", "a photo of a ship"]
 GUIDANCE = [name for name, entry in catalogue("guidance").items() if entry.plugin == BUILTIN]
 
 
@@ -33,12 +40,19 @@ class Waits(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        self.count += self._waits(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    def _waits(self, function, args, kwargs):
         if function is torch.ops.aten._to_copy.default:
             there = torch.device(kwargs.get("device") or args[0].device)
-            self.count += args[0].device.type == "cpu" and there.type == "meta" and not kwargs.get("non_blocking")
+            return args[0].device.type == "cpu" and there.type == "meta" and not kwargs.get("non_blocking")
         if function is torch.ops.aten.copy_.default:
-            self.count += args[1].device.type == "cpu" and args[0].device.type == "meta" and len(args) < 3
-        return function(*args, **kwargs)
+            return args[1].device.type == "cpu" and args[0].device.type == "meta" and len(args) < 3
+        if function is torch.ops.aten.lift_fresh.default:  # torch.tensor(numbers, device=...)
+            return args[0].device.type == "meta"
+        given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor) and one.ndim]
+        return {one.device.type for one in given} == {"cpu", "meta"}  # such as an index, moved on the way
 
 
 def prediction(x, branch):
@@ -79,6 +93,71 @@ def test_no_guidance_waits_for_the_device(name):
         assert run(build("sampler", sampler), build("guidance", name), PATHS[0]) == 0
 
 
+def engine_waits(model, guidance):
+    """Copies that are waited for in whole runs of the engine, several cells side by side."""
+    cells = [
+        Cell("tiny", sampler, "model", "trailing", 2, text, "0", 0, "float32", noise=noise)
+        for sampler, text, noise in (("dpmpp_2m_sde", "cfg(3)", "brownian"), ("euler", guidance, ""))
+    ]
+    drawn = samples(Sweep(images=2, prompts=WORDS), WORDS, 0, 2)
+    with Waits() as waits:
+        done = list(produce(model, [Job(cell, drawn) for cell in cells], "meta", rows=4))
+        assert len(done) == len(cells)
+    for one in done:
+        if one.error:
+            raise one.error
+        assert (one.x.device.type, one.finite.device.type) == ("meta", "meta")
+    return waits.count
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    """The embedded model, its prompts encoded, then without numbers."""
+    model = build("backend", "embedded").load()
+    rows = {prompt: model.encode([prompt])[STATES].to("meta") for prompt in ("", *WORDS)}
+    model._states, model.device = rows.__getitem__, torch.device("meta")
+    model.network.to("meta")
+    return model
+
+
+@pytest.mark.parametrize("name", ["cfg(1)", "interval", "pag", "cads", "swg", "tsg", "freeu"])
+def test_no_run_of_the_engine_waits_for_the_device(embedded, name):
+    assert engine_waits(embedded, name) == 0
+
+
+@pytest.fixture(scope="module")
+def pipeline(saved):
+    """A pipeline's U-Net, its prompts encoded, then without numbers."""
+    diffusers = pytest.importorskip("diffusers")
+    from tiny_pipelines import SD15, stable_diffusion
+
+    model = build("backend", f"diffusers({saved(stable_diffusion, diffusers.DDIMScheduler(**SD15))!r})").load()
+    model.encode(WORDS)
+    kept = model.replay._encoded
+    model.replay._encoded = {prompt: {k: v.to("meta") for k, v in row.items()} for prompt, row in kept.items()}
+    model.network.to("meta")
+    return model
+
+
+@pytest.mark.parametrize("name", ["cfg(1)", "seg", "slg", "tpg", "sag", "nag", "pladis", "s_cfg"])
+def test_no_run_of_a_pipelines_network_waits_for_the_device(pipeline, name):
+    assert engine_waits(pipeline, name) == 0
+
+
+def test_a_wait_in_a_call_of_the_network_is_not_overlooked(embedded, monkeypatch):
+    usual = embedded.network.forward
+    monkeypatch.setitem(
+        embedded.network.__dict__, "forward",
+        lambda x, times, **rest: usual(x * torch.ones(len(x), device="meta").new_tensor(1.0), times, **rest),
+    )  # fmt: skip
+    assert engine_waits(embedded, "cfg(1)") > 0
+    monkeypatch.setitem(
+        embedded.network.__dict__, "forward", lambda x, times, **rest: usual(x * times.max().item(), times, **rest)
+    )
+    with pytest.raises(RuntimeError, match="meta"):
+        engine_waits(embedded, "cfg(1)")
+
+
 @pytest.mark.parametrize(
     "read", [float, bool, torch.Tensor.tolist, torch.Tensor.cpu, torch.nonzero, torch.Tensor.numpy]
 )
@@ -93,3 +172,13 @@ def test_a_copy_that_waits_is_counted():
         assert waits.count == 0
         torch.zeros(3).to("meta")
     assert waits.count == 1
+    for copy in (
+        lambda x: torch.tensor([1.0], device="meta"),
+        lambda x: x.new_tensor([1.0]),
+        lambda x: x.copy_(torch.zeros(3)),
+        lambda x: x[torch.tensor([0, 2])],
+        lambda x: x[[0, 2]],
+    ):
+        with Waits() as waits:
+            copy(torch.empty(3, device="meta"))
+        assert waits.count == 1, copy

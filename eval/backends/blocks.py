@@ -11,6 +11,7 @@ from torch import Tensor
 from ...plugins.replaced import with_attention
 from ...samplers import attention
 from ...samplers.level import Level
+from ...samplers.moved import moved
 from ...samplers.perturbation import NormalizedAttention
 from .layers import IMAGE_ALONE, Layer
 
@@ -38,7 +39,7 @@ def shuffled(layer: Layer, image: slice, levels: Sequence[Level]) -> Forward:
         own = hidden_states[:, image]
         orders = torch.stack([attention.order(layer.name, own.shape[1], level.ve_sigma) for level in levels])
         mixed = hidden_states.clone()
-        mixed[:, image] = own.gather(1, orders.to(own.device)[..., None].expand_as(own))
+        mixed[:, image] = own.gather(1, moved(orders, own.device)[..., None].expand_as(own))
         return usual(mixed, *args, **kwargs)
 
     return forward

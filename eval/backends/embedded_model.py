@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from ..embedded.generator import Generator
     from ..embedded.imagetext import ImageText
 
+STATES = "encoder_hidden_states"
+MOST_KEPT = 4096
+"""Prompts whose states are kept, so that all cells of a sweep share the work of the text tower."""
+
 
 class EmbeddedModel:
     """The loaded generator and its text tower. The weights stay float32; lower precision is autocast."""
@@ -35,6 +40,7 @@ class EmbeddedModel:
         unet: Any = copy.deepcopy(generator.unet)
         self.network: nn.Module = unet.to(memory_format=torch.channels_last)
         self.device = next(self.network.parameters()).device
+        self._states = lru_cache(maxsize=MOST_KEPT)(self._encoded)
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Condition:
@@ -44,11 +50,11 @@ class EmbeddedModel:
             ValueError: for a prompt with a word that the model does not know.
         """
         check_words(prompts)
-        return {"encoder_hidden_states": self.text.encode_tokens(prompts).to(self.device)}
+        return {STATES: torch.cat([self._states(prompt) for prompt in prompts])}
 
     def denoise(self, x: Tensor, levels: Sequence[Level], condition: Condition) -> Tensor:
         """E[x0 | x], one level per row."""
-        states = condition["encoder_hidden_states"]
+        states = condition[STATES]
 
         def network(own: Tensor, times: Tensor) -> Tensor:
             own = own.float().contiguous(memory_format=torch.channels_last)
@@ -68,6 +74,10 @@ class EmbeddedModel:
     def perturbed(self, change: Change) -> Model:
         """This model with the change in its network; ValueError if that cannot be."""
         return perturbed(self, change)
+
+    def _encoded(self, prompt: str) -> Tensor:
+        """The row of a prompt, which is encoded alone, so that it is the same in any company."""
+        return self.text.encode_tokens([prompt]).to(self.device)
 
     def _precision(self) -> contextlib.AbstractContextManager[object]:
         if self.dtype == torch.float32:

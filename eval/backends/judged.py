@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from ...samplers.level import Level
+from ...samplers.moved import moved
 from ...samplers.perturbation import Judged
 from ..metrics.agreement import requested_class
 from ..protocols import AGAINST, Condition
@@ -55,7 +56,7 @@ def _classifier(model: Any) -> tuple[Targets, Score]:
     judge = _judge(str(model.device))
 
     def targets(prompts: Sequence[str]) -> Tensor:
-        return torch.tensor([requested_class(prompt) if prompt else -1 for prompt in prompts], device=model.device)
+        return moved(torch.tensor([requested_class(prompt) if prompt else -1 for prompt in prompts]), model.device)
 
     def score(pixels: Tensor, target: Tensor) -> Tensor:
         return log_softmax(judge(pixels), 1).gather(1, target[:, None])

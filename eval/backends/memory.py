@@ -39,7 +39,8 @@ class Rows:
         """All rows, or None if they did not fit and fewer are to be tried."""
         size = min(count, self.most or count)
         try:
-            return torch.cat([evaluate(slice(i, min(i + size, count))) for i in range(0, count, size)])
+            parts = [evaluate(slice(i, min(i + size, count))) for i in range(0, count, size)]
+            return parts[0] if len(parts) == 1 else torch.cat(parts)
         except torch.cuda.OutOfMemoryError:
             if size == 1:
                 raise

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...plugins.prediction import Prediction, coefficients
 from ...samplers.level import Level
+from ...samplers.moved import moved
 from ...samplers.perturbation import Change, IndependentCondition, NoisyCondition, WeakModel
 from ...samplers.problems import Mixture
 from ..embedded.codec import to_uint8
@@ -35,7 +36,7 @@ class MixtureNetwork(nn.Module):
     def forward(self, x: Tensor, levels: Sequence[Level], pattern: Tensor) -> Tensor:
         """The prediction for x (B, 3, H, W) at ``levels``, in their scale; in float64, then rounded to the dtype."""
         own = {level: (level.alpha, *coefficients(self.kind, level)) for level in dict.fromkeys(levels)}
-        terms = torch.tensor([own[level] for level in levels], dtype=torch.float64, device=x.device)
+        terms = moved(torch.tensor([own[level] for level in levels], dtype=torch.float64), x.device)
         alpha, p, q = terms.T.view(3, -1, 1, 1, 1)
         x, pattern = x.double(), pattern.double()
         x0 = pattern + self.residual(x - alpha * pattern, levels)

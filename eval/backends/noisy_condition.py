@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 
 from ...samplers.level import Level
+from ...samplers.moved import moved
 from ...samplers.noisy_condition import with_noise
 from ...samplers.own_noise import own_noise
 from ...samplers.perturbation import IndependentCondition, NoisyCondition
@@ -38,8 +39,9 @@ def noisy_condition(
         seeds = own.pop(SEEDS).tolist()
         times = [model.schedule.time(level) for level in levels]
         for name in names:
-            noise = own_noise(seeds, levels, name, own[name].shape[1:]).to(own[name])
-            own[name] = with_noise(own[name], noise, times, change)
+            rows = own[name]
+            noise = moved(own_noise(seeds, levels, name, rows.shape[1:]), rows.device, rows.dtype)
+            own[name] = with_noise(rows, noise, times, change)
         return model.denoise(x, levels, own)
 
     return denoise

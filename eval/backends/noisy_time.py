@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...plugins.replaced import forward_replaced
 from ...samplers.level import Level
+from ...samplers.moved import moved, tensor_like
 from ...samplers.own_noise import own_noise
 from ...samplers.perturbation import NoisyTime
 from ..protocols import SEEDS, Condition
@@ -51,7 +52,7 @@ def _told(
 
     def forward(*args: Any, **kwargs: Any) -> Tensor:
         told = usual(*args, **kwargs)
-        noise = own_noise(seeds, levels, "time", told.shape[1:]).to(told)
-        return told + told.new_tensor(scales).view(-1, *[1] * (told.ndim - 1)) * noise
+        noise = own_noise(seeds, levels, "time", told.shape[1:])
+        return told + tensor_like(scales, told).view(-1, *[1] * (told.ndim - 1)) * moved(noise, told.device, told.dtype)
 
     return forward

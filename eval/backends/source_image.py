@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...samplers.level import Level
+from ...samplers.moved import moved
 
 if TYPE_CHECKING:
     from .latents import Autoencoder
@@ -78,7 +79,7 @@ class SourceImage:
         assert self.mask is not None
         if not self.gradual:
             return self.mask
-        now = torch.tensor(times, device=self.mask.device).view(-1, *[1] * (self.mask.ndim - 1))
+        now = moved(torch.tensor(times), self.mask.device).view(-1, *[1] * (self.mask.ndim - 1))
         return (self.mask.float() >= now).float() * (self.mask > 0)
 
 

@@ -79,8 +79,10 @@ class FrameCFG:
         cond = predictions["cond"]
         if self.scale == self.scale_first == 1:
             return cond
+        from ..moved import tensor_like
+
         frames = cond.shape[2] if cond.ndim == 5 else 1
         curve = [SHAPES[self.shape](i / max(frames - 1, 1)) for i in range(frames)]
         weights = [self.scale_first + (self.scale - self.scale_first) * g for g in curve]
-        weight = cond.new_tensor(weights).view((-1, 1, 1) if cond.ndim == 5 else ())
+        weight = tensor_like(weights, cond).view((-1, 1, 1) if cond.ndim == 5 else ())
         return predictions["uncond"] + weight * (cond - predictions["uncond"])

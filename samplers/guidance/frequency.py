@@ -89,7 +89,9 @@ def _coarse(image: Tensor) -> Tensor:
 def _blur(planes: Tensor) -> Tensor:
     from torch.nn.functional import conv2d, pad
 
-    row = planes.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    from ..moved import tensor_like
+
+    row = tensor_like([1.0, 4.0, 6.0, 4.0, 1.0], planes) / 16
     return conv2d(pad(planes, (2, 2, 2, 2), mode="reflect"), (row[:, None] * row).view(1, 1, 5, 5))
 
 
