@@ -69,7 +69,7 @@ class Model(Protocol):
         ...
 
     def decode(self, x: Tensor) -> Tensor:
-        """Clean x (B, *shape) to images, uint8 (B, 3, H, W) on the CPU."""
+        """Clean x (B, *shape) to images, uint8 (B, 3, H, W) on the device of x, without waiting for it."""
         ...
 
 
@@ -97,7 +97,7 @@ class Drawing(Protocol):
         ...
 
     def draw(self, cell: Any, samples: Sequence[Sample]) -> Tensor:
-        """Their images as ``decode`` takes them."""
+        """Their images as ``decode`` takes them, on any device."""
         ...
 
 
@@ -160,8 +160,12 @@ class Observer(Protocol):
     name: str
     """The observation it makes, with a content hash where weights matter: "features/cifarnet-3f2a91bc"."""
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
-        """uint8 (B, 3, H, W) and their prompts to an array (B, ...), the same whatever the batch size."""
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor | np.ndarray:
+        """uint8 (B, 3, H, W) on the device and their prompts to (B, ...), the same whatever the batch size.
+
+        A tensor stays on the device: sampling goes on meanwhile, and a shard's answers come to the host at once. Who
+        computes on the host, with ``images.cpu()``, answers an array, and waits for the device at every batch.
+        """
         ...
 
 
@@ -174,8 +178,8 @@ class StateObserver(Protocol):
         """The cell whose clean x is the solution; None if this one has none."""
         ...
 
-    def __call__(self, x: Tensor, solution: np.ndarray | None) -> np.ndarray:
-        """Clean x (B, *shape) and solutions of that shape to an array (B, ...)."""
+    def __call__(self, x: Tensor, solution: np.ndarray | None) -> Tensor | np.ndarray:
+        """Clean x (B, *shape) on the device and solutions of that shape on the host to (B, ...)."""
         ...
 
 

@@ -28,8 +28,8 @@ class Solution:
     def reference(self, cell: Cell) -> Cell | None:
         return None
 
-    def __call__(self, x: Tensor, solution: np.ndarray | None) -> np.ndarray:
-        return x.float().cpu().numpy()
+    def __call__(self, x: Tensor, solution: np.ndarray | None) -> Tensor:
+        return x.float()
 
 
 def references(cell: Cell, observers: Iterable[Any]) -> list[Cell]:
@@ -49,7 +49,7 @@ def is_state(observer: Any) -> bool:
     return hasattr(observer, "reference")
 
 
-def observe(observer: StateObserver, x: Tensor, store: Store, cell: Cell, samples: Sequence[Sample]) -> np.ndarray:
+def observe(observer: StateObserver, x: Tensor, store: Store, cell: Cell, samples: Sequence[Sample]) -> Any:
     """What a state observer sees of the clean x of these samples of a cell."""
     reference = observer.reference(cell)
     return observer(x, None if reference is None else solution(store, reference, samples))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from waits import assert_nothing_waits
 
 from sigmabench.eval.embedded import features as embedded_features
 from sigmabench.eval.embedded.imagetext import MODEL_CFG, PREPROCESS_CFG
@@ -179,7 +180,7 @@ def test_features_do_not_depend_on_the_batch(cifarnet):
     images = noise(64)
     whole = cifarnet(images, [""] * 64)
     single = np.concatenate([cifarnet(images[i : i + 1], [""]) for i in range(64)])
-    assert whole.dtype == np.float32
+    assert whole.dtype == torch.float32
     np.testing.assert_allclose(single, whole, rtol=1e-5, atol=1e-6)
 
 
@@ -299,6 +300,7 @@ def test_cosines_of_an_open_clip_folder_are_its_own_and_do_not_depend_on_the_bat
     np.testing.assert_allclose(got[:, 0], (a * b).sum(dim=1), atol=1e-6)
     single = np.concatenate([observer(images[i : i + 1], prompts[i : i + 1]) for i in range(6)])
     np.testing.assert_allclose(single, got, atol=1e-6)
+    assert_nothing_waits(CosineObserver(untrained, "meta"), prompts)
     value = ClipScore(model=untrained).evaluate([{observer.name: got[:4]}, {observer.name: got[4:]}])
     assert value.value == pytest.approx(100 * float((a * b).sum(dim=1).mean()), abs=1e-4)
 
@@ -403,6 +405,7 @@ def test_dinov2_features_are_the_class_tokens_of_its_own_preprocessing(dinov2):
     np.testing.assert_allclose(got, expected, atol=2e-5)
     np.testing.assert_allclose(observer(images[3:4], [""]), got[3:4], atol=1e-5)
     assert observer.name.startswith("features/dinov2-tiny-")
+    assert_nothing_waits(load_extractor(f"dinov2:{dinov2}", "meta"), [""] * 2)
     value = FrechetDistance(features=f"dinov2:{dinov2}", reference="x")
     assert find([{observer.name: got}], stem(value.features)) == observer.name
 

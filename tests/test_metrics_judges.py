@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from waits import assert_nothing_waits
 
 from sigmabench.eval.metrics.blip import RewardNetwork
 from sigmabench.eval.metrics.hps import HPSv2, PreferenceObserver, padded
-from sigmabench.eval.metrics.image_reward import ImageReward, RewardObserver, encoded, vocabulary
-from sigmabench.eval.metrics.judges import prepared
+from sigmabench.eval.metrics.image_reward import ImageReward, RewardObserver, encoded, prepared, vocabulary
 
 PROMPTS = ["a cat", "a red dog in the snow, by night", "ship"]
 
@@ -77,6 +77,7 @@ def test_hps_reads_weights_alone_and_says_what_it_cannot(hps, tmp_path):
     metrics = [HPSv2(model=f"hps-tiny/{folder / name}") for name in ("HPS_v2.pt", "HPS_v2.safetensors")]
     first, second = (metric.observers("cpu")[0] for metric in metrics)
     assert first.name == second.name  # the same weights
+    assert_nothing_waits(metrics[0].observers("meta")[0], PROMPTS)
     value = metrics[0].evaluate([{first.name: first(noise(4), [*PROMPTS, "a cat"])}])
     assert (value.n, value.card["metric"], value.card["scale"]) == (4, "hps_v2", "100 cos(image, prompt), raw")
     (tmp_path / "bad.pt").write_bytes(pickle.dumps(Runs()))
@@ -174,8 +175,9 @@ def test_image_reward_is_blips_answer_through_the_head(parts, reward):
     np.testing.assert_allclose(got * 1.0333394966054072 + 0.16717362830052426, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(observer(images[1:2], PROMPTS[1:2]), got[1:2], rtol=1e-5, atol=1e-6)
     metric = ImageReward(model=str(folder))
+    assert_nothing_waits(metric.observers("meta")[0], PROMPTS)
     value = metric.evaluate([{observer.name: got}])
-    assert value.value == pytest.approx(got.mean(), rel=1e-6)
+    assert value.value == pytest.approx(got.mean().item(), rel=1e-6)
     assert value.card["model"].startswith("ImageReward-")
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from waits import assert_nothing_waits
 
-from sigmabench.eval.metrics.judges import prepared
-from sigmabench.eval.metrics.pick_score import PickObserver, PickScore
+from sigmabench.eval.metrics.pick_score import PickObserver, PickScore, prepared
 
 transformers = pytest.importorskip("transformers")
 
@@ -36,13 +36,14 @@ def test_the_score_is_the_scaled_cosine_of_the_model(folder):
     clip = transformers.CLIPModel.from_pretrained(folder).eval()
     tokens = open_clip.get_tokenizer("ViT-H-14")(prompts)
     with torch.no_grad():
-        logits = clip(input_ids=tokens, pixel_values=prepared(images, 224)).logits_per_image
+        logits = clip(input_ids=tokens, pixel_values=prepared(images)).logits_per_image
     observer = PickObserver(str(folder), "cpu")
     got = observer(images, prompts)
     np.testing.assert_allclose(got, logits.diagonal().numpy(), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(observer(images[2:3], prompts[2:3]), got[2:3], rtol=1e-4, atol=1e-6)
+    assert_nothing_waits(PickScore(model=str(folder)).observers("meta")[0], prompts)
     value = PickScore(model=str(folder)).evaluate([{observer.name: got}])
-    assert value.value == pytest.approx(got.mean(), rel=1e-6)
+    assert value.value == pytest.approx(got.mean().item(), rel=1e-6)
     assert value.card["model"].startswith("pick-tiny-")
 
 
@@ -56,7 +57,7 @@ def test_images_are_prepared_as_clip_wants_them(size):
     ])  # fmt: skip
     images = noise(2, size)
     expected = torch.stack([prepare(Image.fromarray(image.permute(1, 2, 0).numpy())) for image in images])
-    torch.testing.assert_close(prepared(images, 224), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(prepared(images), expected, atol=1e-5, rtol=0)
 
 
 def test_prompts_that_would_be_cut_and_missing_weights_are_refused(folder, tmp_path):

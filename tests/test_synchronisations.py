@@ -8,8 +8,7 @@ for all that was asked of the device before.
 import pytest
 import torch
 from test_conformance_registered import SAMPLERS
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from waits import Waits
 
 from sigmabench.eval.backends.embedded_model import STATES
 from sigmabench.eval.cells import Cell, samples
@@ -29,30 +28,6 @@ MORE = {WatchedAttention: 1, AttendedRegions: 2, Judged: SHAPE[0]}
 """Channels that the answer of a changed network has beside x0."""
 WORDS = ["a photo of a cat", "a photo of a ship"]
 GUIDANCE = [name for name, entry in catalogue("guidance").items() if entry.plugin == BUILTIN]
-
-
-class Waits(TorchDispatchMode):
-    """Counts copies to the device that wait for it."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        self.count += self._waits(function, args, kwargs)
-        return function(*args, **kwargs)
-
-    def _waits(self, function, args, kwargs):
-        if function is torch.ops.aten._to_copy.default:
-            there = torch.device(kwargs.get("device") or args[0].device)
-            return args[0].device.type == "cpu" and there.type == "meta" and not kwargs.get("non_blocking")
-        if function is torch.ops.aten.copy_.default:
-            return args[1].device.type == "cpu" and args[0].device.type == "meta" and len(args) < 3
-        if function is torch.ops.aten.lift_fresh.default:  # torch.tensor(numbers, device=...)
-            return args[0].device.type == "meta"
-        given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor) and one.ndim]
-        return {one.device.type for one in given} == {"cpu", "meta"}  # such as an index, moved on the way
 
 
 def prediction(x, branch):

@@ -64,8 +64,8 @@ class EmbeddedModel:
         return self._predict.denoise(network, x, levels).contiguous()
 
     def decode(self, x: Tensor) -> Tensor:
-        """Network space (B, 12, 16, 16) to uint8 (B, 3, 32, 32) on the CPU."""
-        return decode(x).cpu()
+        """Network space (B, 12, 16, 16) to uint8 (B, 3, 32, 32)."""
+        return decode(x)
 
     def pixels(self, x: Tensor) -> Tensor:
         """Network space to images, 0 to 255 and beyond, float (B, 3, 32, 32), as a differentiable function."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ...samplers.moved import tensor_like
 from ..embedded.codec import to_uint8
 from .memory import Rows
 
@@ -41,7 +42,7 @@ class Autoencoder:
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
-        """Clean x to bytes on the CPU."""
+        """Clean x to bytes, where it is."""
         if x.device.type == "cpu":
             self.rows.most = 1
         if max(self.size(tuple(x.shape[1:]))) > TILED:
@@ -75,13 +76,13 @@ class Autoencoder:
 
     def _fitted(self, x: Tensor) -> Tensor:
         try:
-            return to_uint8(self._image(x)).cpu()
+            return to_uint8(self._image(x))
         except torch.cuda.OutOfMemoryError:
             if len(x) > 1 or not self._tile():
                 raise
         torch.cuda.empty_cache()
         warnings.warn("decoding: one image does not fit into memory; going on in tiles", stacklevel=2)
-        return to_uint8(self._image(x)).cpu()
+        return to_uint8(self._image(x))
 
     def _tile(self) -> bool:
         """Decode in tiles from now on; False if that changes nothing."""
@@ -118,7 +119,7 @@ class Autoencoder:
         mean, std = config.get("latents_mean"), config.get("latents_std")
         if mean is None or std is None:
             return scaling, config.get("shift_factor") or 0.0, 1.0
-        mean, std = (torch.tensor(v, device=z.device, dtype=z.dtype).view(1, -1, 1, 1) for v in (mean, std))
+        mean, std = (tensor_like(v, z).view(1, -1, 1, 1) for v in (mean, std))
         return scaling, mean, std
 
 

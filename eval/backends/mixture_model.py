@@ -67,8 +67,8 @@ class MixtureModel:
         return self._predict.denoise(lambda scaled, _: self.network(scaled, own, condition["pattern"]), x, levels)
 
     def decode(self, x: Tensor) -> Tensor:
-        """[-1, 1] to uint8 (B, 3, H, W) on the CPU."""
-        return to_uint8(x).cpu()
+        """[-1, 1] to uint8 (B, 3, H, W)."""
+        return to_uint8(x)
 
     def perturbed(self, change: Change) -> Model:
         """The weaker model that the change names, or this one with another condition.

@@ -74,7 +74,7 @@ class DiffusersModel:
         return beyond(self.pipe, cell)
 
     def decode(self, x: Tensor) -> Tensor:
-        """Clean latents (B, *shape) to uint8 (B, 3, H, W) on the CPU."""
+        """Clean latents (B, *shape) to uint8 (B, 3, H, W)."""
         return self.autoencoder.decode(x)
 
     def perturbed(self, change: Change) -> Model:

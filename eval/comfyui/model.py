@@ -84,10 +84,10 @@ class GraphModel:
         return other
 
     def decode(self, x: Tensor) -> Tensor:
-        """Clean latents to uint8 (B, 3, H, W); of a video its first frame."""
+        """Clean latents to uint8 (B, 3, H, W), where the host puts images; of a video its first frame."""
         images = self.vae.decode(self.patcher.model.process_latent_out(x))
         images = images[:, 0] if images.ndim == 5 else images
-        return images[..., :3].movedim(-1, 1).clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+        return images[..., :3].movedim(-1, 1).clamp(0, 1).mul(255).round().to(torch.uint8)
 
     def _evaluate(self, x: Tensor, level: Level, conditioning: Any, against: Any) -> Tensor:
         from .host import predict

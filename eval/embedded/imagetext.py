@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from ...samplers.moved import moved
 from .captions import check_words
 from .weights_files import WEIGHTS, content_hash
 
@@ -82,7 +83,7 @@ class ImageText:
     def tokens(self, prompts: Sequence[str]) -> torch.Tensor:
         """int64 (B, 16), begin and end marks included."""
         check_words(prompts)
-        return self.tokenizer(list(prompts)).to(self.device)
+        return moved(self.tokenizer(list(prompts)), self.device)
 
 
 @lru_cache(maxsize=2)

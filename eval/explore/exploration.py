@@ -122,7 +122,7 @@ def _seen(model: Model, states: list[Tensor], levels: list[Level]) -> np.ndarray
     """uint8 (n, 3, H, W): each x divided by its level's norm, so that noise is as bright as images are."""
     with torch.no_grad():
         rows = torch.cat([x / level.norm for x, level in zip(states, levels, strict=True)])
-        return preview(model.decode(rows.float()))
+        return preview(model.decode(rows.float())).cpu().numpy()
 
 
 def _numbers(level: Level) -> dict[str, float]:

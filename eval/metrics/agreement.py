@@ -69,10 +69,10 @@ class JudgeObserver:
         self.judge = judge if device == "cpu" else copy.deepcopy(judge).to(device)
         self.name = f"{JUDGE}-{judge.hash}/{RESIZER}"
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         check_pixels(images, prompts)
         with full_precision(self.device):
-            return self.judge(resized(images.to(self.device), 32)).float().softmax(dim=1).cpu().numpy()
+            return self.judge(resized(images.to(self.device), 32)).float().softmax(dim=1)
 
 
 @settings

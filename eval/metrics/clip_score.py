@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from ...samplers.settings import setting, settings
 from .estimate import mean
 from .observations import check_pixels, column, find
+from .texts import Texts
 from .towers import EMBEDDED, load_towers, slug, tokens_cut
 
 if TYPE_CHECKING:
@@ -31,13 +30,24 @@ class CosineObserver:
     def __init__(self, model: str, device: str) -> None:
         self.model, self.towers = model, load_towers(model, device)
         self.name = f"cosine/{self.towers.name}/{self.towers.resizer}"
+        self.texts = Texts(self._embedded)
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        import torch
+
         check_pixels(images, prompts)
-        distinct = sorted(set(prompts))
-        texts = self.towers.embed_texts(distinct)[[distinct.index(prompt) for prompt in prompts]]
-        cosines = (self.towers.embed_images(images) * texts).sum(dim=1).float().cpu().numpy()
-        return np.stack([cosines, np.array(tokens_cut(self.model, prompts), dtype=np.float32)], axis=1)
+        texts = self.texts(prompts)
+        cosines = (self.towers.embed_images(images) * texts[:, :-1]).sum(dim=1)
+        return torch.stack([cosines, texts[:, -1]], dim=1)
+
+    def _embedded(self, prompts: Sequence[str]) -> Tensor:
+        """Embeddings, float32 (B, d), and in a last column how many tokens were cut."""
+        import torch
+
+        from ...samplers.moved import moved
+
+        texts, cut = self.towers.embed_texts(prompts).float(), torch.tensor(tokens_cut(self.model, prompts))
+        return torch.cat([texts, moved(cut, texts.device, texts.dtype)[:, None]], dim=1)
 
 
 @settings

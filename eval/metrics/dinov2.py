@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .judges import normalised
 from .observations import check_pixels
+from .pil_resize import resized_bytes
 from .precision import full_precision
 from .towers import state_hash
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 SIDE = 224
@@ -43,31 +44,16 @@ class Dinov2Features:
                 f"cannot load DINOv2 from {model!r} ({error}); name a folder with config.json and model.safetensors, "
                 "such as features='dinov2:/path', or a name on the hub if there is a network"
             ) from error
-        self.network = network.float().eval().requires_grad_(False).to(device)
-        self.device, self.name = device, f"features/{slug(model)}-{state_hash(network)}/pil-bicubic-{SIDE}"
+        self.device, self.name = device, f"features/{slug(model)}-{state_hash(network.float())}/pil-bicubic-{SIDE}"
+        self.network = network.eval().requires_grad_(False).to(device)
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         check_pixels(images, prompts)
+        small = resized_bytes(images.to(self.device), SIDE, SIDE)
         with full_precision(self.device):
-            output = self.network(pixel_values=_prepared(images).to(self.device))
-        return output.pooler_output.float().cpu().numpy()
+            return self.network(pixel_values=normalised(small / 255, MEAN, STD)).pooler_output.float()
 
 
 def slug(model: str) -> str:
     """ "dinov2-large" of "facebook/dinov2-large" or "/models/dinov2-large"."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", Path(model).name).strip("-")
-
-
-def _prepared(images: Tensor) -> Tensor:
-    """uint8 (B, 3, H, W) to float (B, 3, 224, 224), normalised."""
-    import numpy as np
-    import torch
-    from PIL import Image
-
-    size = (SIDE, SIDE)
-    pictures = [
-        Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
-        for pixels in images.permute(0, 2, 3, 1).cpu().numpy()
-    ]
-    pixels = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures])).permute(0, 3, 1, 2) / 255
-    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)

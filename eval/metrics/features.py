@@ -21,7 +21,6 @@ from .resize import RESIZER, resized
 from .towers import EMBEDDED, load_towers, slug
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
     from ..protocols import Observer
@@ -38,10 +37,10 @@ class CifarnetFeatures:
         self.network = network if device == "cpu" else copy.deepcopy(network).to(device)
         self.name = f"features/{network.name}/{RESIZER}"
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         check_pixels(images, prompts)
         with full_precision(self.device):
-            return self.network(resized(images.to(self.device), 32)).float().cpu().numpy()
+            return self.network(resized(images.to(self.device), 32)).float()
 
 
 class ClipFeatures:
@@ -51,9 +50,9 @@ class ClipFeatures:
         self.towers = load_towers(model, device)
         self.name = f"features/{self.towers.name}/{self.towers.resizer}"
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         check_pixels(images, prompts)
-        return self.towers.embed_images(images).float().cpu().numpy()
+        return self.towers.embed_images(images).float()
 
 
 class Space(NamedTuple):

@@ -14,13 +14,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from ...samplers.settings import setting, settings
 from .estimate import mean
 from .judges import check_lengths, normalised
 from .observations import check_pixels, column, find
 from .precision import full_precision
+from .texts import Texts
 from .towers import OpenClipTowers, slug, tokenizer, tokens_cut
 
 if TYPE_CHECKING:
@@ -42,14 +41,13 @@ class PreferenceObserver:
         self.towers, self.device = OpenClipTowers(whole_name(model), device), device
         size = self.towers.model.visual.image_size
         self.side = size if isinstance(size, int) else size[0]
-        self.name = f"preference/{self.towers.name}"
+        self.name, self.texts = f"preference/{self.towers.name}", Texts(self.towers.embed_texts)
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         check_pixels(images, prompts)
-        pixels, texts = padded(images, self.side).to(self.device), self.towers.embed_texts(prompts)
+        pixels, texts = padded(images.to(self.device), self.side), self.texts(prompts)
         with full_precision(self.device):
-            cosines = (self.towers.model.encode_image(pixels, normalize=True) * texts).sum(dim=1)
-        return (100 * cosines).float().cpu().numpy()
+            return (100 * (self.towers.model.encode_image(pixels, normalize=True) * texts).sum(dim=1)).float()
 
 
 @settings

@@ -16,13 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from ...samplers.settings import setting, settings
 from .estimate import mean
-from .judges import check_lengths, name_of, prepared
+from .judges import check_lengths, name_of, normalised
 from .observations import check_pixels, column, find
+from .pil_resize import shortest_middle
 from .precision import full_precision
+from .texts import Texts
 from .towers import state_hash
 
 if TYPE_CHECKING:
@@ -52,17 +52,24 @@ class RewardObserver:
         self.side: int = network.side
         self.name = f"{stem(model)}-{state_hash(network)}"
         self.network, self.device = network.float().eval().requires_grad_(False).to(device), device
+        self.tokens = Texts(self._tokens)
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        check_pixels(images, prompts)
+        tokens, counts = self.tokens(prompts).unbind(1)
+        pixels = prepared(images.to(self.device), self.side)
+        with full_precision(self.device):
+            return ((self.network(pixels, tokens, counts) - CENTRE) / SPREAD).float()
+
+    def _tokens(self, prompts: Sequence[str]) -> Tensor:
+        """int64 (B, 2, 35): numbers of word pieces, and where they count."""
         import torch
 
-        check_pixels(images, prompts)
+        from ...samplers.moved import moved
+
         rows = [encoded(self.words, prompt) for prompt in prompts]
-        tokens = torch.tensor([row + [0] * (CONTEXT - len(row)) for row in rows], device=self.device)
-        counts = torch.tensor([[1] * len(row) + [0] * (CONTEXT - len(row)) for row in rows], device=self.device)
-        with full_precision(self.device):
-            rewards = self.network(prepared(images, self.side).to(self.device), tokens, counts)
-        return ((rewards - CENTRE) / SPREAD).float().cpu().numpy()
+        padded = [(row + [0] * (CONTEXT - len(row)), [1] * len(row) + [0] * (CONTEXT - len(row))) for row in rows]
+        return moved(torch.tensor(padded), self.device)
 
 
 @settings
@@ -89,6 +96,11 @@ class ImageReward:
         name = find(shards, stem(self.model))
         card = {"metric": "image_reward", "model": name.removeprefix("reward/"), "scale": "the model's own, raw"}
         return mean(column(shards, name), card)
+
+
+def prepared(images: Tensor, side: int) -> Tensor:
+    """uint8 (B, 3, H, W) to float (B, 3, side, side), as torchvision prepares images for BLIP."""
+    return normalised(shortest_middle(images, side, down=False) / 255)
 
 
 def stem(model: str) -> str:

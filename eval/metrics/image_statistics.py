@@ -11,6 +11,7 @@ import numpy as np
 
 from ...reports.atomic import replace
 from .gaussian import Moments
+from .observations import on_the_host
 from .pictures import Pictures
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _compute(pictures: Pictures, observation: str, features: str, device: str, p
     keep = np.linspace(0, len(pictures) - 1, min(KEPT, len(pictures))).astype(int)
     moments, kept = Moments(), []
     for batch in _batches(pictures):
-        rows = observer(batch, [""] * len(batch))
+        rows = on_the_host(observer(batch, [""] * len(batch)))
         kept.append(rows[keep[(keep >= moments.n) & (keep < moments.n + len(rows))] - moments.n])
         moments.add(rows)
     metadata = {

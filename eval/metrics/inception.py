@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from ..cache import cache_folder, published
 from .observations import check_pixels
+from .pil_resize import resized_floats
 from .precision import full_precision
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 SIDE = 299
@@ -50,21 +50,12 @@ class Inception:
     def prepared(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         """uint8 (B, 3, H, W) to float (B, 3, 299, 299) in 0 ... 255."""
         check_pixels(images, prompts)
-        return resized(images).to(self.device)
+        return resized(images.to(self.device))
 
 
 def resized(images: Tensor) -> Tensor:
-    """uint8 (B, 3, H, W) to float (B, 3, 299, 299): clean-fid's numbers, plane by plane without its copies."""
-    import numpy as np
-    import torch
-    from PIL import Image
-
-    large = np.empty((len(images), 3, SIDE, SIDE), dtype=np.float32)
-    for planes, pixels in zip(large, images.cpu().numpy(), strict=True):
-        for plane, channel in zip(planes, pixels, strict=True):
-            small = Image.fromarray(channel.astype(np.float32))
-            plane[:] = np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-    return torch.from_numpy(large.clip(0, 255, out=large))
+    """uint8 (B, 3, H, W) to float (B, 3, 299, 299): clean-fid's numbers, to float rounding, where the images are."""
+    return resized_floats(images, SIDE, SIDE).clamp_(0, 255)
 
 
 class InceptionFeatures:
@@ -74,10 +65,9 @@ class InceptionFeatures:
         self.inception = _load(device, weights())
         self.name = f"features/inception-{self.inception.hash}/clean"
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
-        batch = self.inception.prepared(images, prompts)
-        with full_precision(batch.device):
-            return self.inception.network(batch).float().cpu().numpy()
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        with full_precision(self.inception.device):
+            return self.inception.network(self.inception.prepared(images, prompts)).float()
 
 
 class InceptionClasses:
@@ -87,10 +77,10 @@ class InceptionClasses:
         self.inception = _load(device, weights())
         self.name = f"classes/inception-{self.inception.hash}/clean"
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
-        batch = self.inception.prepared(images, prompts)
-        with full_precision(batch.device):
-            return self.inception.network.base(batch, no_output_bias=True).float().cpu().numpy()
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        with full_precision(self.inception.device):
+            batch = self.inception.prepared(images, prompts)
+            return self.inception.network.base(batch, no_output_bias=True).float()
 
 
 @lru_cache(maxsize=1)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,27 +14,14 @@ MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.2757
 """Of the pixels of CLIP's training images, by which all of them normalise."""
 
 
-def prepared(images: Tensor, side: int) -> Tensor:
-    """uint8 (B, 3, H, W) to float (B, 3, side, side): shorter side to that by PIL's bicubic, middle, normalised."""
-    import torch
-    from PIL import Image
-
-    made = []
-    for pixels in images.permute(0, 2, 3, 1).cpu().numpy():
-        picture = Image.fromarray(pixels)
-        scale = side / min(picture.size)
-        wide, high = (max(side, int(length * scale)) for length in picture.size)
-        left, top = (wide - side) // 2, (high - side) // 2
-        resized = picture.resize((wide, high), Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
-        made.append(torch.from_numpy(np.array(resized)).permute(2, 0, 1) / 255)
-    return normalised(torch.stack(made))
-
-
-def normalised(pixels: Tensor) -> Tensor:
-    """(B, 3, H, W) in 0 ... 1 by CLIP's mean and standard deviation."""
+def normalised(pixels: Tensor, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> Tensor:
+    """(B, 3, H, W) in 0 ... 1 less a mean and over a standard deviation of each channel."""
     import torch
 
-    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    from ...samplers.moved import moved
+
+    less, over = (moved(torch.tensor(values).view(3, 1, 1), pixels.device) for values in (mean, std))
+    return (pixels - less) / over
 
 
 def name_of(model: str) -> str:

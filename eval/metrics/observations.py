@@ -29,6 +29,11 @@ def check_pixels(images: Tensor, prompts: Sequence[str]) -> None:
         raise ValueError(f"{len(images)} images came with {len(prompts)} prompts: must be one prompt for each image")
 
 
+def on_the_host(answer: Tensor | np.ndarray) -> np.ndarray:
+    """What an observer answers, as an array; waits for the device."""
+    return answer if isinstance(answer, np.ndarray) else answer.cpu().numpy()
+
+
 def find(shards: Iterable[Observations], stem: str) -> str:
     """The full name of the one observation ``stem-<hash8>`` or ``stem-<hash8>/<resizer>``.
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from ...samplers.settings import setting, settings
 from .estimate import mean
-from .judges import check_lengths, name_of, prepared
+from .judges import check_lengths, name_of, normalised
 from .observations import check_pixels, column, find
+from .pil_resize import shortest_middle
 from .precision import full_precision
+from .texts import Texts
 from .towers import state_hash
 
 if TYPE_CHECKING:
@@ -50,21 +50,27 @@ class PickObserver:
                 f"cannot load PickScore from {model!r} ({error}); name a folder with config.json and model.safetensors "
                 "or a name on the hub if there is a network"
             ) from error
-        self.network, self.device = network.float().eval().requires_grad_(False).to(device), device
-        self.name = f"{stem(model)}-{state_hash(network)}"
+        self.name, self.texts = f"{stem(model)}-{state_hash(network.float())}", Texts(self._embedded)
+        self.network, self.device = network.eval().requires_grad_(False).to(device), device
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
-        import torch
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
         from torch.nn.functional import cosine_similarity
 
         check_pixels(images, prompts)
-        tokens = torch.stack([tokenize(prompt) for prompt in prompts]).to(self.device)
+        pixels, texts = prepared(images.to(self.device)), self.texts(prompts)
         clip = self.network
         with full_precision(self.device):  # by parts: what get_image_features returns changed in transformers 5
-            pixels = clip.vision_model(pixel_values=prepared(images, SIDE).to(self.device)).pooler_output
-            texts = clip.text_model(input_ids=tokens).pooler_output
-            cosines = cosine_similarity(clip.visual_projection(pixels), clip.text_projection(texts), dim=1)
-            return (clip.logit_scale.exp() * cosines).float().cpu().numpy()
+            seen = clip.visual_projection(clip.vision_model(pixel_values=pixels).pooler_output)
+            return (clip.logit_scale.exp() * cosine_similarity(seen, texts, dim=1)).float()
+
+    def _embedded(self, prompts: Sequence[str]) -> Tensor:
+        import torch
+
+        from ...samplers.moved import moved
+
+        tokens = moved(torch.stack([tokenize(prompt) for prompt in prompts]), self.device)
+        with full_precision(self.device):
+            return self.network.text_projection(self.network.text_model(input_ids=tokens).pooler_output)
 
 
 @settings
@@ -90,6 +96,11 @@ class PickScore:
         name = find(shards, stem(self.model))
         card = {"metric": "pick_score", "model": name.removeprefix("pick/"), "scale": "exp(logit scale) cos, raw"}
         return mean(column(shards, name), card)
+
+
+def prepared(images: Tensor) -> Tensor:
+    """uint8 (B, 3, H, W) to float (B, 3, 224, 224), as transformers prepare images for CLIP."""
+    return normalised(shortest_middle(images, SIDE, down=True) / 255)
 
 
 def stem(model: str) -> str:

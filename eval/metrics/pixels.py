@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from ...samplers.settings import settings
 from .estimate import mean
 from .observations import check_pixels, column
+from .precision import on_host, parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,49 +24,57 @@ LUMA, SHARPNESS, COLOUR = "luma/rec601", "sharpness/laplacian", "colour/opponent
 
 
 class PixelObserver:
-    """Numbers of each image from its pixels, float32 (B, k)."""
+    """Numbers of each image from its pixels, computed in float64 where the image is, float32 (B, k)."""
 
-    def __init__(self, name: str, formula: Callable[[np.ndarray], np.ndarray]) -> None:
+    def __init__(self, name: str, formula: Callable[[Tensor], Tensor]) -> None:
         self.name, self.formula = name, formula
 
-    def __call__(self, images: Tensor, prompts: Sequence[str]) -> np.ndarray:
+    def __call__(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+        import torch
+
         check_pixels(images, prompts)
-        return self.formula(images.cpu().numpy().astype(np.float64)).astype(np.float32)
+        seen = images.cpu() if on_host(images.device) else images
+        return torch.cat([self.formula(part.double()).float() for part in parts(seen)])
 
 
-def luma(pixels: np.ndarray) -> np.ndarray:
+def luma(pixels: Tensor) -> Tensor:
     """(B, 3, H, W) in 0 ... 255 to (B, H, W) in 0 ... 1."""
-    return np.tensordot(pixels / 255, (0.299, 0.587, 0.114), axes=(1, 0))
+    red, green, blue = (pixels / 255).unbind(1)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
-def luma_statistics(pixels: np.ndarray) -> np.ndarray:
+def luma_statistics(pixels: Tensor) -> Tensor:
     """Mean and standard deviation of luma over the pixels of each image, (B, 2)."""
-    flat = luma(pixels).reshape(len(pixels), -1)
-    return np.stack([flat.mean(axis=1), flat.std(axis=1)], axis=1)
+    import torch
+
+    flat = luma(pixels).flatten(1)
+    return torch.stack([flat.mean(dim=1), flat.std(dim=1, correction=0)], dim=1)
 
 
-def sharpness(pixels: np.ndarray) -> np.ndarray:
+def sharpness(pixels: Tensor) -> Tensor:
     """Variance of the Laplacian of 255 luma, over the inner pixels, (B, 1).
 
     Pech-Pacheco et al. 2000, doi:10.1109/ICPR.2000.903548. Noise raises it as detail does.
     """
     y = 255 * luma(pixels)
     laplacian = y[:, :-2, 1:-1] + y[:, 2:, 1:-1] + y[:, 1:-1, :-2] + y[:, 1:-1, 2:] - 4 * y[:, 1:-1, 1:-1]
-    return laplacian.reshape(len(y), -1).var(axis=1, keepdims=True)
+    return laplacian.flatten(1).var(dim=1, correction=0, keepdim=True)
 
 
-def colour_statistics(pixels: np.ndarray) -> np.ndarray:
+def colour_statistics(pixels: Tensor) -> Tensor:
     """Colourfulness, and the share of pixel values at 0 or 255, (B, 2).
 
     With rg = R - G and yb = (R + G) / 2 - B, colourfulness is sqrt(var rg + var yb) + 0.3 sqrt(mean^2 rg + mean^2 yb).
     Hasler, Suesstrunk 2003, doi:10.1117/12.477378.
     """
-    red, green, blue = pixels.reshape(len(pixels), 3, -1).transpose(1, 0, 2)
+    import torch
+
+    red, green, blue = pixels.flatten(2).unbind(1)
     rg, yb = red - green, (red + green) / 2 - blue
-    spread = np.sqrt(rg.var(axis=1) + yb.var(axis=1))
-    shift = np.hypot(rg.mean(axis=1), yb.mean(axis=1))
-    clipped = ((pixels <= 0) | (pixels >= 255)).reshape(len(pixels), -1).mean(axis=1)
-    return np.stack([spread + 0.3 * shift, clipped], axis=1)
+    spread = (rg.var(dim=1, correction=0) + yb.var(dim=1, correction=0)).sqrt()
+    shift = torch.hypot(rg.mean(dim=1), yb.mean(dim=1))
+    clipped = ((pixels <= 0) | (pixels >= 255)).flatten(1).double().mean(dim=1)
+    return torch.stack([spread + 0.3 * shift, clipped], dim=1)
 
 
 class PixelMetric:
@@ -75,7 +82,7 @@ class PixelMetric:
 
     higher_is_better: ClassVar[bool | None] = None
     minimum: ClassVar[int] = 2
-    observed: ClassVar[tuple[str, Callable[[np.ndarray], np.ndarray], int]]
+    observed: ClassVar[tuple[str, Callable[[Tensor], Tensor], int]]
     formula: ClassVar[str]
 
     def observers(self, device: str) -> Sequence[Observer]:

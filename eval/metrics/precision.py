@@ -10,7 +10,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import device
+    from torch import Tensor, device
+
+NUMBERS = 2**24
+
+
+def on_host(device: device) -> bool:
+    """Whether images are looked at on the host: on the CPU, and on a device that has no float64."""
+    return device.type in ("cpu", "mps")
+
+
+def parts(images: Tensor) -> Iterator[Tensor]:
+    """Some images at a time, so that in float64 they take 128 MiB at most, if one does."""
+    return iter(images.split(max(1, NUMBERS // images[:1].numel())))
 
 
 @contextmanager
@@ -19,11 +31,12 @@ def full_precision(device: str | device) -> Iterator[None]:
     import torch
 
     kind = torch.device(device).type
+    autocast = torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False)
     flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        with torch.no_grad(), torch.autocast(kind, enabled=False), flags:
+        with torch.no_grad(), autocast, flags:
             yield
     finally:
         torch.set_float32_matmul_precision(precision)

@@ -13,12 +13,14 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .precision import full_precision
+from .judges import normalised
+from .pil_resize import resized_bytes, shortest_middle
+from .precision import full_precision, on_host
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,18 +74,27 @@ class OpenClipTowers:
 
     def embed_images(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) to (B, d)."""
+        with full_precision(self.device):
+            return self.model.encode_image(self.prepared(images.to(self.device)), normalize=True)
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) as the model was trained: where the images are, if that is the usual way."""
+        usual = None if on_host(images.device) else usual_preparation(self.model.visual.preprocess_cfg)
+        if usual is not None:
+            return usual(images)
         import torch
         from PIL import Image
 
         pictures = [Image.fromarray(pixels) for pixels in images.permute(0, 2, 3, 1).cpu().numpy()]
-        batch = torch.stack([self.preprocess(picture) for picture in pictures]).to(self.device)
-        with full_precision(self.device):
-            return self.model.encode_image(batch, normalize=True)
+        return torch.stack([self.preprocess(picture) for picture in pictures]).to(self.device)
 
     def embed_texts(self, prompts: Sequence[str]) -> Tensor:
         """(B, d); what is beyond the context length is cut, the end mark stays."""
+        from ...samplers.moved import moved
+
         with full_precision(self.device):
-            return self.model.encode_text(self.tokenizer(list(prompts)).to(self.device), normalize=True)
+            tokens = moved(self.tokenizer(list(prompts)), self.device)
+            return self.model.encode_text(tokens, normalize=True)
 
 
 @lru_cache(maxsize=2)
@@ -94,6 +105,20 @@ def load_towers(model: str, device: str) -> EmbeddedTowers | OpenClipTowers:
         FileNotFoundError: if the embedded weights are missing.
     """
     return EmbeddedTowers(device) if model == EMBEDDED else OpenClipTowers(model, device)
+
+
+def usual_preparation(config: Mapping[str, Any]) -> Callable[[Tensor], Tensor] | None:
+    """open_clip's preparation for bicubic resizing of the shorter side or of both; None for any other."""
+    high, wide = size if isinstance(size := config["size"], (list, tuple)) else (size, size)
+    way = config.get("resize_mode") or "shortest"
+    if config.get("interpolation") == "bilinear" or way == "longest" or (way == "shortest" and high != wide):
+        return None
+
+    def prepare(images: Tensor) -> Tensor:
+        small = resized_bytes(images, high, wide) if way == "squash" else shortest_middle(images, high, down=False)
+        return normalised(small / 255, config["mean"], config["std"])
+
+    return prepare
 
 
 def slug(model: str) -> str:

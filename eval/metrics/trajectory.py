@@ -23,6 +23,7 @@ from ...plugins.registry import build, describe, entries_in
 from ...samplers.settings import setting, settings
 from ..errors import NotApplicable
 from .estimate import mean
+from .precision import on_host
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,12 +59,17 @@ class PathObserver:
         plugins = (*(f"{entry.plugin}=={entry.version}" for entry in entries), MARK)
         return dataclasses.replace(cell, sampler=self.sampler, spacing=self.spacing, steps=self.steps, plugins=plugins)
 
-    def __call__(self, x: Tensor, solution: np.ndarray | None) -> np.ndarray:
+    def __call__(self, x: Tensor, solution: np.ndarray | None) -> Tensor:
         """Clean x (B, *shape) and their solutions."""
+        import torch
+
+        from ...samplers.moved import moved
+
+        x = x.float().cpu() if on_host(x.device) else x.float()
         if solution is None:
-            return np.full(len(x), np.nan, dtype=np.float32)
-        gap = (x.float().cpu().numpy() - solution).reshape(len(x), -1)
-        return np.sqrt((gap.astype(np.float64) ** 2).mean(axis=1)).astype(np.float32)
+            return x.new_full((len(x),), torch.nan)
+        gap = x - moved(torch.from_numpy(solution), x.device)
+        return gap.flatten(1).double().square().mean(dim=1).sqrt().float()
 
 
 @settings
