@@ -2,27 +2,30 @@
 
 Cells are made side by side, the first images of all of them before the next images of any: so the cells share what they
 ask first, and a run that is stopped has numbers of the same images for all.
+
+On a GPU nothing here waits for the device but publishing, and that for the shard before the one being made: what is
+seen of a batch comes to the host by itself and is looked at a batch or more later. So the memory of the device holds a
+batch's observations, and that of the host those of the shards at work and of the one before.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-
 from .cells import Cell, Planned
 from .claims import Claims
+from .clock import Span
 from .engine import produce
 from .images import PREVIEW, PREVIEWS, preview, write_images
 from .jobs import Done, Job
-from .protocols import Model, Observations, Sample
-from .provenance import device_name, versions
+from .protocols import Model, Sample
+from .readback import beside
 from .references import is_state, observe
+from .shards import FINITE, IMAGES, Shard, check
 from .store import Store
 from .sweep import Sweep
 
@@ -39,32 +42,6 @@ class Outcome:
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass
-class Shard:
-    """Images start ... stop - 1 of a cell, claimed and on their way."""
-
-    cell: Cell
-    start: int
-    stop: int
-    parts: dict[int, Observations] = dataclasses.field(default_factory=dict)
-    batches: list[tuple[int, float]] = dataclasses.field(default_factory=list)
-    evaluations: int = 0
-    closed: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.cell.key}-{self.start:07d}-{self.stop:07d}"
-
-    @property
-    def complete(self) -> bool:
-        return sum(images for images, _ in self.batches) == self.stop - self.start
-
-    def observations(self) -> Observations:
-        """Of all batches, in order of images."""
-        parts = [self.parts[start] for start in sorted(self.parts)]
-        return {name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]}
-
-
 class Maker:
     """Makes what one model's cells lack, as far as this process can claim it."""
 
@@ -72,9 +49,12 @@ class Maker:
         self, sweep: Sweep, model: Model, observers: Sequence[Any], device: str, store: Store, claims: Claims
     ) -> None:
         self.sweep, self.model, self.observers, self.device = sweep, model, observers, device
-        self.store, self.claims = store, claims
+        self.store, self.claims, self.beside = store, claims, beside(device)
         self.names = frozenset(observer.name for observer in observers)
+        self.finite = [observer.name for observer in observers if not is_state(observer)]
         self.shards: dict[int, Shard] = {}  # by identity of their jobs
+        self.open: list[Shard] = []
+        self.complete: deque[Shard] = deque()
 
     def make(
         self, todo: Sequence[tuple[Planned, int, int]], draw: Callable[[int, int], list[Sample]],
@@ -86,18 +66,23 @@ class Maker:
             draw: the samples of images start ... stop - 1.
         """
         rows = 1 if self.device == "cpu" else 2 * self.sweep.batch_size
-        for done in produce(self.model, self._jobs(todo, draw, outcome), self.device, rows):
-            shard = self.shards.pop(id(done.job))
-            if shard.closed:
-                continue
-            try:
-                self._take(shard, done)
-                progress(len(done.job.samples), shard.cell)
-                if shard.complete:
-                    self._publish(shard)
-                    outcome.made += shard.stop - shard.start
-            except Exception as error:
-                self._give_up(shard, error, outcome)
+        try:
+            for done in produce(self.model, self._jobs(todo, draw, outcome), self.device, rows):
+                shard = self.shards.pop(id(done.job))
+                if shard.closed:
+                    continue
+                try:
+                    self._look(shard, done)
+                    self._receive(shard)
+                    progress(len(done.job.samples), shard.cell)
+                    if shard.complete:
+                        self.complete.append(shard)
+                except Exception as error:
+                    self._publish(outcome, waiting=0)  # the cell's shards before this one are kept
+                    self._give_up(shard, error, outcome)
+                self._publish(outcome, waiting=1)
+        finally:
+            self._publish(outcome, waiting=0)
 
     def _jobs(
         self, todo: Sequence[tuple[Planned, int, int]], draw: Callable[[int, int], list[Sample]], outcome: Outcome
@@ -111,6 +96,7 @@ class Maker:
             if self.store.has(shard.cell, start, stop, self.names):  # published before the claim was ours
                 self.claims.release(shard.name)
                 continue
+            self.open.append(shard)
             for first in range(start, stop, self.sweep.batch_size):
                 if shard.closed:
                     break
@@ -118,61 +104,66 @@ class Maker:
                 self.shards[id(job)] = shard
                 yield job
 
-    def _take(self, shard: Shard, done: Done) -> None:
-        """Look at a batch's images with every observer."""
-        if error := done.failure():
-            raise error
-        assert done.x is not None
-        began, batch = time.perf_counter(), done.job.samples
-        images = self.model.decode(done.x)
-        if self.sweep.save_images:
-            write_images(self.store.folder(shard.cell) / "images", list(batch), images)
-        prompts = [sample.prompt for sample in batch]
-        seen = {
-            one.name: observe(one, done.x, self.store, shard.cell, batch)
-            if is_state(one)
-            else finite(one.name, one(images, prompts), batch)
-            for one in self.observers
-        }
-        if shown := [i for i, sample in enumerate(batch) if sample.index < PREVIEWS]:
-            seen[PREVIEW] = preview(images[shown])
-        shard.parts[batch[0].index] = seen
-        shard.batches.append((len(batch), round(float(done.seconds) + time.perf_counter() - began, 6)))
+    def _look(self, shard: Shard, done: Done) -> None:
+        """Have a batch's images seen by every observer, beside the sampling of the next ones."""
+        if done.error is not None or done.x is None:
+            raise done.error or RuntimeError("the engine ended a job without images")
+        batch = done.job.samples
+        finite = {} if done.finite is None else {FINITE: done.finite}
+        with self.beside.looking(done.x, *finite.values()):
+            span = Span(self.device)
+            images, prompts = self.model.decode(done.x), [sample.prompt for sample in batch]
+            images = images.to(self.device)  # for who draws on the host
+            seen: dict[str, Any] = {
+                one.name: observe(one, done.x, self.store, shard.cell, batch) if is_state(one) else one(images, prompts)
+                for one in self.observers
+            }
+            if shown := sum(sample.index < PREVIEWS for sample in batch):
+                seen[PREVIEW] = preview(images[:shown])
+            if self.sweep.save_images:
+                seen[IMAGES] = images
+            done.seconds.add(span.end())
+        shard.coming.append((batch, self.beside.fetch({**seen, **finite})))
+        shard.batches.append((len(batch), done.seconds))
         shard.evaluations += done.evaluations
 
-    def _publish(self, shard: Shard) -> None:
-        metadata = {
-            "seconds": repr(sum(seconds for _, seconds in shard.batches)),
-            "batches": json.dumps(shard.batches),
-            "evaluations": str(shard.evaluations),
-            "device": device_name(self.device),
-            **versions(),
-        }
-        self.store.put(shard.cell, shard.start, shard.observations(), metadata)
-        self._close(shard)
+    def _receive(self, shard: Shard, wait: bool = False) -> None:
+        """Check and keep what has come to the host."""
+        for batch, seen in shard.come(wait):
+            check(shard.cell, batch, seen, self.finite)
+            if self.sweep.save_images:
+                write_images(self.store.folder(shard.cell) / "images", batch, seen[IMAGES])
+            kept = {name: rows for name, rows in seen.items() if name not in (FINITE, IMAGES)}
+            shard.parts[batch[0].index] = kept
+
+    def _publish(self, outcome: Outcome, waiting: int) -> None:
+        """Publish complete shards that have come; all but so many are waited for."""
+        while self.complete and (len(self.complete) > waiting or self.complete[0].ready):
+            shard = self.complete.popleft()
+            if shard.closed:
+                continue
+            try:
+                self._receive(shard, wait=True)
+                self.store.put(shard.cell, shard.start, shard.observations(), shard.metadata(self.device))
+            except Exception as error:
+                self._give_up(shard, error, outcome)
+            else:
+                self._close(shard)
+                outcome.made += shard.stop - shard.start
 
     def _give_up(self, shard: Shard, error: Exception, outcome: Outcome) -> None:
+        """The cell has failed: none of its shards at work is published."""
+        if shard.closed:
+            return
         outcome.failed[shard.cell.key] = reason = f"{type(error).__name__}: {error}"
         with suppress(OSError):  # a full disk is one of the reasons
             self.store.fail(shard.cell, reason)
-        self._close(shard)
+        for one in [one for one in self.open if one.cell == shard.cell]:
+            self._close(one)
 
     def _close(self, shard: Shard) -> None:
         shard.closed = True
+        shard.coming.clear()
         shard.parts.clear()
+        self.open.remove(shard)
         self.claims.release(shard.name)
-
-
-def finite(name: str, rows: np.ndarray, samples: Sequence[Sample]) -> np.ndarray:
-    """What an observer has seen, unless it is no number.
-
-    Raises:
-        FloatingPointError: naming the observation and the first image.
-    """
-    bad = ~np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
-    if bad.any():
-        index = samples[int(bad.argmax())].index
-        raise FloatingPointError(
-            f"{name} of {int(bad.sum())} of {len(rows)} images is not finite, the first is {index}"
-        )
-    return rows
