@@ -6,17 +6,26 @@ import re
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from sigmabench.eval.embedded import captions, codec, data, training
+from sigmabench.eval.embedded import captions, codec, data, evaluate, training
 from sigmabench.eval.embedded.features import FeatureNet, load_feature_net
 from sigmabench.eval.embedded.generator import NAMES, folder_of, load_generator
 from sigmabench.eval.embedded.group_norm import RowGroupNorm
 from sigmabench.eval.embedded.imagetext import FOLDER, ImageText, load_imagetext, resized
 from sigmabench.eval.embedded.judge import load_judge
 from sigmabench.eval.embedded.train_features import accuracy
-from sigmabench.eval.embedded.train_generator import Prompts, diffusion_loss, scheduler_of
+from sigmabench.eval.embedded.train_generator import (
+    Prompts,
+    diffusion_loss,
+    fresh_unet,
+    loss_of,
+    optimizer_of,
+    scheduler_of,
+)
 from sigmabench.eval.embedded.train_imagetext import tones_of, zero_shot
 from sigmabench.eval.embedded.weights_files import WEIGHTS, content_hash, read_weights, write_weights
 
@@ -411,3 +420,78 @@ def test_crops_shift_by_at_most_the_padding():
     padded = torch.nn.functional.pad(x[:1].float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)
     windows = {padded[0, :, i : i + 8, j : j + 8].numpy().tobytes() for i in range(5) for j in range(5)}
     assert {image.numpy().tobytes() for image in shifted} == windows
+
+
+class Reads(TorchDispatchMode):
+    """Refuses what would wait for a GPU to hand over a number."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        assert function not in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default), function
+        return function(*args, **kwargs or {})
+
+
+@pytest.fixture(scope="module")
+def learning(tmp_path_factory, noise_images):
+    """``learning(name)``: a trainer of the generator on made-up images, and its loss."""
+    table = data.Images(noise_images[:40], torch.arange(40) % 10)
+
+    def make(name):
+        torch.manual_seed(0)
+        unet = fresh_unet("cpu")
+        size = {"rows": 40, "batch": 10, "epochs": 1.0, "checkpoint": tmp_path_factory.mktemp("learning") / name}
+        return training.Trainer(unet, optimizer_of(unet, 1e-3), **size), loss_of(unet, table, load_imagetext(), "v")
+
+    return make
+
+
+def test_a_step_of_training_waits_for_no_number(learning):
+    trainer, loss = learning("reads.pt")
+    trainer.one_step(loss)
+    with Reads():
+        trainer.one_step(loss)
+    assert trainer.step == 2
+
+
+def test_a_resumed_generator_equals_the_uninterrupted_one(learning):
+    (whole, loss), (first, its) = learning("whole.pt"), learning("first.pt")
+    whole.run(loss)
+    first.run(its, until=2)
+    second, loss = learning("second.pt")
+    second.checkpoint = first.checkpoint
+    second.resume().run(loss)
+    assert whole.step == second.step == 4
+    assert all(torch.equal(value, second.average.values[key]) for key, value in whole.average.values.items())
+    assert all(map(torch.equal, whole.model.parameters(), second.model.parameters()))
+
+
+SCORES = {
+    "class_recovered": {"25 steps, CFG 3": {"value": 0.7, "se": 0.02}},
+    "frechet": {"25 steps, CFG 3": 4.5},
+    "mean_luminance": {"dark": {"value": 0.3}, "bright": {"value": 0.6}},
+}
+
+
+@pytest.mark.parametrize(
+    ("distance", "recovered", "bright", "reasons"),
+    [
+        (4.4, 0.70, 0.6, []),
+        (4.4, 0.65, 0.6, []),  # within two standard errors, which are 0.057
+        (4.4, 0.60, 0.6, ["class recovered, 25 steps, CFG 3: 0.6, was 0.7"]),
+        (4.5, 0.90, 0.6, ["Frechet distance, 25 steps, CFG 3: 4.5, was 4.5"]),
+        (float("nan"), 0.90, 0.6, ["Frechet distance, 25 steps, CFG 3: nan, was 4.5"]),
+        (4.4, 0.90, 0.2, ["mean luminance does not rise with the tone: [0.3, 0.2]"]),
+    ],
+)
+def test_weights_are_better_by_every_bar_or_not_at_all(distance, recovered, bright, reasons):
+    new = {
+        "class_recovered": {"25 steps, CFG 3": {"value": recovered, "se": 0.02}},
+        "frechet": {"25 steps, CFG 3": distance},
+        "mean_luminance": {"dark": {"value": 0.3}, "bright": {"value": bright}},
+    }
+    assert evaluate.worse(new, SCORES) == reasons
+
+
+def test_the_shipped_statistics_are_what_distances_are_taken_to():
+    reference = evaluate.held_out()
+    own = evaluate.Gaussian(reference.mean + np.eye(256)[0], reference.cov)
+    assert evaluate.distance(own.mean, own.cov, *reference, np.trace(reference.cov)) == pytest.approx(1.0)

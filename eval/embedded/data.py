@@ -37,7 +37,7 @@ def read_images(path: str | Path, *, limit: int | None = None) -> Images:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)[:limit]
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor() as pool:
         pixels = list(pool.map(decode_jpeg, table.column("image").to_pylist(), chunksize=500))
     return Images(torch.stack(pixels).contiguous(), torch.tensor(table.column("label").to_pylist()))
 

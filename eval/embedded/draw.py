@@ -40,14 +40,17 @@ def draw(
     guidance: float = 3.0,
     batch: int = 50,
 ) -> torch.Tensor:
-    """One image per prompt: uint8 (B, 3, 32, 32). Guided output: uncond + guidance (cond - uncond)."""
-    images = []
+    """One image per prompt: uint8 (B, 3, 32, 32) on the CPU. Guided output: uncond + guidance (cond - uncond).
+
+    The network and the text model are on one device, and that is where the images are made.
+    """
+    images, device = [], generator.unet.device
     for start in range(0, len(prompts), batch):
-        x = initial_noise(seeds[start : start + batch])
+        x = initial_noise(seeds[start : start + batch]).to(device)
         states = text.encode_tokens([*prompts[start : start + batch], *[""] * len(x)])
         scheduler = solver(generator, steps)
         for t in scheduler.timesteps:
             cond, uncond = generator.unet(torch.cat([x, x]), t, encoder_hidden_states=states).sample.chunk(2)
             x = scheduler.step(uncond + guidance * (cond - uncond), t, x).prev_sample
-        images.append(decode(x))
+        images.append(decode(x).cpu())
     return torch.cat(images)

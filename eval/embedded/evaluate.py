@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,8 +27,24 @@ from .judge import load_judge
 from .reference import features_of
 from .train_features import accuracy
 from .train_imagetext import tones_of, zero_shot
+from .weights_files import WEIGHTS
 
 STEPS, FEW, GUIDANCE = 25, 4, 3.0
+
+
+class Gaussian(NamedTuple):
+    """What a Frechet distance compares with."""
+
+    mean: np.ndarray
+    cov: np.ndarray
+
+
+def held_out() -> Gaussian:
+    """The statistics of the test images that are shipped, for machines without the images."""
+    from safetensors.numpy import load_file
+
+    arrays = load_file(WEIGHTS / "reference" / "test.safetensors")
+    return Gaussian(arrays["mean"], arrays["cov"])
 
 
 def share(p: float, n: int) -> dict[str, float]:
@@ -65,7 +82,7 @@ def image_text_scores(model: ImageText, test: Images) -> dict:
     }
 
 
-def frechet(pixels: torch.Tensor, reference: Moments) -> float:
+def frechet(pixels: torch.Tensor, reference: Moments | Gaussian) -> float:
     """Frechet distance to the reference, biased by the number of images: compare equal numbers only."""
     moments = Moments([features_of(load_feature_net(), pixels)])
     trace = trace_alone(moments.cov, root(reference.cov))
@@ -91,12 +108,14 @@ def tone_response(generator: Generator, text: ImageText, labels: torch.Tensor, s
     return response
 
 
-def generator_scores(generator: Generator, text: ImageText, reference: Moments, n: int, grid: Path) -> dict:
+def generator_scores(
+    generator: Generator, text: ImageText, reference: Moments | Gaussian, n: int, grid: Path, batch: int = 50
+) -> dict:
     """Class recovery, distances and the response to tone words; writes the grid of the first 10 images per class."""
     labels, seeds = torch.arange(10).repeat(n // 10), list(range(1000, 1000 + n))
     prompts = [caption(CLASSES[i]) for i in labels]
     sets = {
-        f"{steps} steps, CFG {scale:g}": draw(generator, text, prompts, seeds, steps=steps, guidance=scale)
+        f"{steps} steps, CFG {scale:g}": draw(generator, text, prompts, seeds, steps=steps, guidance=scale, batch=batch)
         for steps, scale in ((STEPS, GUIDANCE), (FEW, GUIDANCE), (STEPS, 1.0))
     }
     best = next(iter(sets.values()))
@@ -109,6 +128,26 @@ def generator_scores(generator: Generator, text: ImageText, reference: Moments, 
         "frechet": {**distances, "pure noise": frechet(decode(initial_noise(seeds)), reference), "n": n},
         "mean_luminance": tone_response(generator, text, labels[:100], seeds[:100]),
     }
+
+
+def worse(new: dict, old: dict) -> list[str]:
+    """Why weights are not better than others with the same n and seeds, in words; nothing if they are.
+
+    Better is: every Frechet distance is smaller, no class is recovered less often by more than two standard errors of
+    the difference, and brighter words still make brighter images.
+    """
+    reasons = []
+    for name in old["class_recovered"]:
+        mine, other = new["frechet"][name], old["frechet"][name]
+        if not mine < other:
+            reasons.append(f"Frechet distance, {name}: {mine:g}, was {other:g}")
+        own, before = new["class_recovered"][name], old["class_recovered"][name]
+        if not own["value"] >= before["value"] - 2 * (own["se"] ** 2 + before["se"] ** 2) ** 0.5:
+            reasons.append(f"class recovered, {name}: {own['value']:g}, was {before['value']:g}")
+    light = [mean["value"] for mean in new["mean_luminance"].values()]
+    if light != sorted(light):
+        reasons.append(f"mean luminance does not rise with the tone: {light}")
+    return reasons
 
 
 def save_grid(images: torch.Tensor, labels: torch.Tensor, path: Path, rows: int = 10, zoom: int = 3) -> None:

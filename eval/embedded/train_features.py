@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> float:
     size = {"rows": len(train.labels), "batch": args.batch, "epochs": args.epochs}
     trainer = Trainer(net, optimizer, **size, checkpoint=args.checkpoint, seed=args.seed, decay=0.99).resume()
     first_flip = torch.rand(len(train.labels), generator=torch.Generator().manual_seed(args.seed)) < 0.5
+    first_flip = first_flip.to(args.device)
 
     def loss(rows: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         pixels = mirror(train.pixels[rows], first_flip[rows] ^ bool(trainer.epoch % 2))

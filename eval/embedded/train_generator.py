@@ -11,6 +11,8 @@ same thing, except where 1 / alpha^2 would let the noisiest steps of the linear 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .captions import TONES, all_captions
 from .codec import encode
-from .data import read_images
+from .data import Images, read_images
 from .generator import NAMES, SCHEDULERS, UNET
 from .group_norm import use_row_group_norm
 from .imagetext import FOLDER, ImageText
@@ -29,6 +31,7 @@ from .train_imagetext import NEUTRAL, tones_of
 from .training import Trainer, hold_then_cool, random_mirror, recipe_arguments
 
 MAX_WEIGHT = 300.0
+Loss = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
 class Prompts:
@@ -71,7 +74,7 @@ def diffusion_loss(
     return (weight * error.square()).mean()
 
 
-def export(unet: nn.Module, average: dict[str, torch.Tensor], kind: str, folder: Path) -> None:
+def export(average: dict[str, torch.Tensor], kind: str, folder: Path) -> None:
     """Averaged weights as float16 `unet/` and the scheduler configuration, as a diffusers pipeline stores them."""
     from diffusers import UNet2DConditionModel
 
@@ -82,9 +85,42 @@ def export(unet: nn.Module, average: dict[str, torch.Tensor], kind: str, folder:
     scheduler_of(kind).save_pretrained(folder / "scheduler")
 
 
-def main(argv: list[str] | None = None) -> None:
+def fresh_unet(device: torch.device | str, start: Path | None = None) -> Any:
+    """The network to train, from random weights or the averaged ones of another checkpoint."""
     from diffusers import UNet2DConditionModel
 
+    unet: Any = UNet2DConditionModel(**UNET)
+    unet = unet.to(device, memory_format=torch.channels_last)
+    if start:
+        unet.load_state_dict(torch.load(start, map_location=device, weights_only=True)["average"])
+    if unet.device.type == "cpu":
+        use_row_group_norm(unet)
+    return unet
+
+
+def optimizer_of(unet: nn.Module, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(unet.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+
+
+def loss_of(unet: nn.Module, train: Images, text: ImageText, kind: str) -> Loss:
+    """The loss of a step's rows: mirrored at random, each with a caption drawn for it, all on the device of ``train``."""
+    tones, prompts = tones_of(train.pixels), Prompts(text)
+    alpha_bar = scheduler_of(kind).alphas_cumprod.to(train.pixels.device)
+
+    def loss(rows: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        x0 = encode(random_mirror(train.pixels[rows], rng))
+        states = prompts.draw(train.labels[rows], tones[rows], rng)
+        return diffusion_loss(unet, x0, states, alpha_bar, kind, rng)
+
+    return loss
+
+
+def attention(device: torch.device | str) -> AbstractContextManager[object]:
+    """On a CPU, with sixteen positions, the flash kernel's set-up costs more than the work."""
+    return sdpa_kernel(SDPBackend.MATH) if torch.device(device).type == "cpu" else nullcontext()
+
+
+def main(argv: list[str] | None = None) -> None:
     parser = recipe_arguments(__doc__, epochs=16, batch=100, lr=1e-3, seed=3)
     parser.add_argument("--kind", choices=NAMES, required=True)
     parser.add_argument("--text", type=Path, default=FOLDER, help="folder of the image-text model")
@@ -93,29 +129,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--export-only", action="store_true")
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
-    unet: Any = UNet2DConditionModel(**UNET)
-    unet = unet.to(args.device, memory_format=torch.channels_last)
-    if args.start and not args.checkpoint.exists():
-        unet.load_state_dict(torch.load(args.start, map_location=args.device, weights_only=True)["average"])
+    unet = fresh_unet(args.device, None if args.checkpoint.exists() else args.start)
     train = read_images(args.data, limit=args.limit).to(args.device)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     size = {"rows": len(train.labels), "batch": args.batch, "epochs": args.epochs, "checkpoint": args.checkpoint}
     run = {"schedule": partial(hold_then_cool, cool=args.cool), "seed": args.seed, "decay": 0.998, "clip": 1.0}
-    trainer = Trainer(unet, optimizer, **size, **run).resume()
+    trainer = Trainer(unet, optimizer_of(unet, args.lr), **size, **run).resume()
     if not args.export_only:
-        tones, prompts = tones_of(train.pixels), Prompts(ImageText(args.text, args.device))
-        alpha_bar = scheduler_of(args.kind).alphas_cumprod.to(args.device)
-
-        def loss(rows: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-            x0 = encode(random_mirror(train.pixels[rows], rng))
-            states = prompts.draw(train.labels[rows], tones[rows], rng)
-            return diffusion_loss(unet, x0, states, alpha_bar, args.kind, rng)
-
-        if unet.device.type == "cpu":
-            use_row_group_norm(unet)
-        with sdpa_kernel(SDPBackend.MATH):  # sixteen positions: the flash kernel's set-up costs more than the work
+        loss = loss_of(unet, train, ImageText(args.text, args.device), args.kind)
+        with attention(args.device):
             trainer.run(loss)
-    export(unet, trainer.average.values, args.kind, args.out)
+    export(trainer.average.values, args.kind, args.out)
     print(f"exported samples {trainer.samples} core-seconds {trainer.core_seconds:.0f}")
 
 

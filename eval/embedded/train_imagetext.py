@@ -42,13 +42,14 @@ class Phrasebook:
         texts = all_captions()
         tokenizer = SimpleTokenizer(context_length=MODEL_CFG["text_cfg"]["context_length"])
         self.tokens = tokenizer(list(texts)).to(device)
-        keys = [label * len(TONES) + tone for label, tone in texts.values()]
-        self.rows = [[i for i, k in enumerate(keys) if k == key] for key in range(len(CLASSES) * len(TONES))]
+        keys = torch.tensor([label * len(TONES) + tone for label, tone in texts.values()], device=device)
+        self.order, self.counts = keys.argsort(stable=True), keys.bincount()
+        self.starts = self.counts.cumsum(0) - self.counts
 
     def draw(self, rng: torch.Generator) -> torch.Tensor:
         """int64 (50, 16): one wording per class and tone, classes outermost."""
-        u = torch.rand(len(self.rows), generator=rng, device=rng.device).tolist()
-        return self.tokens[[rows[int(x * len(rows))] for rows, x in zip(self.rows, u, strict=True)]]
+        u = torch.rand(len(self.counts), generator=rng, device=rng.device)
+        return self.tokens[self.order[self.starts + (u.double() * self.counts).long()]]
 
     def used(self) -> torch.Tensor:
         """The token ids that occur in captions, marks and padding apart from 0."""

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -59,11 +60,11 @@ def epoch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
 def random_crop(pixels: torch.Tensor, rng: torch.Generator, pad: int) -> torch.Tensor:
     """Translate each image by up to `pad` pixels, reflecting at the border: uint8 (B, 3, H, W) -> the same."""
     b, _, h, w = pixels.shape
-    reflect = lambda n: (torch.arange(-pad, n + pad).abs() - (n - 1)).abs().neg() + (n - 1)  # noqa: E731
-    dy, dx = torch.randint(0, 2 * pad + 1, (2, b), generator=rng, device=rng.device).cpu()
-    rows = reflect(h)[dy[:, None] + torch.arange(h)].to(pixels.device)
-    cols = reflect(w)[dx[:, None] + torch.arange(w)].to(pixels.device)
-    at = torch.arange(b, device=pixels.device)[:, None, None]
+    reflect = lambda n: (count(-pad, n + pad).abs() - (n - 1)).abs().neg() + (n - 1)  # noqa: E731
+    count = partial(torch.arange, device=pixels.device)
+    dy, dx = torch.randint(0, 2 * pad + 1, (2, b), generator=rng, device=rng.device)
+    rows, cols = reflect(h)[dy[:, None] + count(h)], reflect(w)[dx[:, None] + count(w)]
+    at = count(b)[:, None, None]
     return pixels.permute(0, 2, 3, 1)[at, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
 
 
@@ -91,11 +92,12 @@ class Average:
     def update(self, model: nn.Module) -> None:
         d = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        for key, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.values[key].lerp_(value, 1 - d)
-            else:
-                self.values[key].copy_(value)
+        state = model.state_dict()
+        floats = [key for key, value in state.items() if value.is_floating_point()]
+        own, new = ([values[key] for key in floats] for values in (self.values, state))
+        torch._foreach_lerp_(own, new, 1 - d)  # a few launches instead of one for each of 250 tensors
+        for key in state.keys() - {*floats}:
+            self.values[key].copy_(state[key])
 
 
 class Trainer:
@@ -166,10 +168,10 @@ class Trainer:
         return self
 
     def rows_of(self, step: int) -> torch.Tensor:
-        """The row numbers of a step; the order of the current epoch is kept."""
+        """The row numbers of a step, on the network's device; the order of the current epoch is kept there."""
         epoch, i = divmod(step, self.per_epoch)
         if getattr(self, "_order_epoch", None) != epoch:
-            self._order_epoch, self._order = epoch, epoch_order(self.rows, self.seed, epoch)
+            self._order_epoch, self._order = epoch, epoch_order(self.rows, self.seed, epoch).to(self.device)
         return self._order[i * self.batch : (i + 1) * self.batch]
 
     def one_step(self, loss: Callable[[torch.Tensor, torch.Generator], torch.Tensor]) -> torch.Tensor:
