@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from functools import lru_cache
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from .. import __version__
 
+REVISION = "SIGMABENCH_REVISION"
+"""The environment's word for the revision, where the package lies without its history."""
 PACKAGES = ("torch", "diffusers", "torchmetrics", "clean-fid", "open_clip_torch", "numpy", "scipy")
 
 
@@ -37,7 +40,7 @@ def device_name(device: str) -> str:
 def _revision() -> str:
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
-        return ""
+        return os.environ.get(REVISION, "")
     git = ["git", "-C", str(root)]
     try:
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)

@@ -27,7 +27,7 @@ def publish(plan: Plan, folder: Path, out: Path | None = None, *, read_at: Path 
     store, out = Store(folder), out or folder
     shown = previews(plan, store)
     pictures = {cell: _address(folder, cell, read_at or out) for cell in shown}
-    return _write(out, evaluate(plan, store), shown, plan, _about(plan, folder), pictures)
+    return write(out, evaluate(plan, store), shown, plan, about(plan, folder), pictures)
 
 
 def publish_joined(folders: Sequence[Path], out: Path) -> Path:
@@ -53,8 +53,8 @@ def publish_joined(folders: Sequence[Path], out: Path) -> Path:
     shown = {cell: images[:common] for cell, images in shown.items()}
     pictures = {f"{name}:{cell}": _address(folder, cell, out) for name, folder, found in alike for cell in found}
     command = shlex.join(["sigmabench", "report", *map(str, folders), "--out", str(out)])
-    about = {"title": " and ".join(names), "command": command, "runs": ", ".join(map(str, folders)), **versions()}
-    return _write(out, frames, shown, plans[0], about, pictures)
+    origin = {"title": " and ".join(names), "command": command, "runs": ", ".join(map(str, folders)), **versions()}
+    return write(out, frames, shown, plans[0], origin, pictures)
 
 
 def _address(folder: Path, cell: str, out: Path) -> str:
@@ -63,24 +63,30 @@ def _address(folder: Path, cell: str, out: Path) -> str:
     return Path(os.path.relpath(images, out)).as_posix() if images.is_dir() else ""
 
 
-def _write(
-    out: Path, frames: Frames, shown: Mapping[str, np.ndarray], plan: Plan, about: Mapping[str, str],
+def write(
+    out: Path, frames: Frames, shown: Mapping[str, np.ndarray], plan: Plan, origin: Mapping[str, str],
     pictures: Mapping[str, str],
 ) -> Path:  # fmt: skip
-    from ..reports.atomic import replace
+    """Tables, samples.png and report.html; returns the page."""
     from ..reports.comparisons import Judge
     from ..reports.contact_sheet import write_contact_sheet
-    from ..reports.export import write_comparisons, write_results
     from ..reports.page import write_report
 
-    results, comparisons, images = frames
-    write_results(out, results)
-    write_comparisons(out, comparisons)
-    replace(out / "images.parquet", lambda part: images.to_parquet(part, index=False))
-    write_contact_sheet(out, results, shown)
+    write_tables(out, frames)
+    write_contact_sheet(out, frames.results, shown)
     count = max((len(images) for images in shown.values()), default=0)
     prompts = [plan.prompts[i % len(plan.prompts)] for i in range(count)]
-    return write_report(out, results, shown, prompts, about, Judge(comparisons), pictures)
+    return write_report(out, frames.results, shown, prompts, origin, Judge(frames.comparisons), pictures)
+
+
+def write_tables(out: Path, frames: Frames) -> None:
+    """What ``loading.read`` reads: no chart library is needed for it."""
+    from ..reports.atomic import replace
+    from ..reports.export import write_comparisons, write_results
+
+    write_results(out, frames.results)
+    write_comparisons(out, frames.comparisons)
+    replace(out / "images.parquet", lambda part: frames.images.to_parquet(part, index=False))
 
 
 def unmeasured(folder: Path) -> dict[str, str]:
@@ -92,7 +98,8 @@ def unmeasured(folder: Path) -> dict[str, str]:
     return dict(zip(failed["cell"], failed["reason"], strict=True))
 
 
-def _about(plan: Plan, folder: Path) -> dict[str, str]:
+def about(plan: Plan, folder: Path) -> dict[str, str]:
+    """Where the numbers of a run come from, in words."""
     fields = {name: _text(value) for name, value in plan.sweep.model_dump().items() if name != "prompts"}
     prompts = f"{len(plan.prompts)}, the first is {plan.prompts[0]!r}"
     command = f"sigmabench sweep {folder.name}/sweep.yaml --out NEW_FOLDER"

@@ -6,3 +6,8 @@
 
 Each part is a file with a function ``rows(device)``; the numbers go to ``reports/benchmarks``.
 """
+
+PARTS = (
+    "agreement", "overhead", "noise", "frechet", "images", "memory", "start", "cells", "efficiency", "growth",
+    "prediction",
+)  # fmt: skip

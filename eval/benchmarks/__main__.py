@@ -11,13 +11,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from . import PARTS
 from .row import Row
 from .table import write
-
-PARTS = (
-    "agreement", "overhead", "noise", "frechet", "images", "memory", "start", "cells", "efficiency", "growth",
-    "prediction",
-)  # fmt: skip
 
 
 def main() -> None:

@@ -17,18 +17,24 @@ from .row import Row
 FOLDER = Path(__file__).resolve().parents[2] / "reports" / "benchmarks"
 
 
-def write(part: str, device: str, rows: Sequence[Row]) -> Path:
-    """``reports/benchmarks/<part>-<device>.json``, and the page anew."""
+def write(part: str, device: str, rows: Sequence[Row], folder: Path = FOLDER) -> Path:
+    """``<part>-<device>.json``, and the page of all in the folder anew."""
     about = {
         "part": part, "device": device, "hardware": _hardware(device), "cores": os.cpu_count(),
         "threads": torch.get_num_threads(), "clock": "CPU seconds of the process" if device == "cpu" else "wall time",
         "versions": versions(),
     }  # fmt: skip
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{part}-{device}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{part}-{device}.json"
     path.write_text(json.dumps({**about, "rows": [row.record() for row in rows]}, indent=1) + "\n", encoding="utf-8")
-    (FOLDER / "README.md").write_text(page([json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))]))
+    write_page(folder)
     return path
+
+
+def write_page(folder: Path = FOLDER) -> None:
+    """README.md of the parts in the folder."""
+    parts = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    (folder / "README.md").write_text(page(parts), encoding="utf-8")
 
 
 def page(parts: Sequence[dict[str, Any]]) -> str:

@@ -103,7 +103,7 @@ def optimizer_of(unet: nn.Module, lr: float) -> torch.optim.Optimizer:
 
 
 def loss_of(unet: nn.Module, train: Images, text: ImageText, kind: str) -> Loss:
-    """The loss of a step's rows: mirrored at random, each with a caption drawn for it, all on the device of ``train``."""
+    """The loss of a step's rows, mirrored at random, each with a caption drawn for it, on the device of ``train``."""
     tones, prompts = tones_of(train.pixels), Prompts(text)
     alpha_bar = scheduler_of(kind).alphas_cumprod.to(train.pixels.device)
 
