@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := k-diffusion==0.1.1.post1 torchsde==0.2.6 trampoline torchdiffeq
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench gpu bundle clean
 
 demo: $(VENV)/installed
 	$(BIN)/sigmabench demo --out runs/demo
@@ -20,6 +20,14 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m sigmabench.eval.benchmarks
+
+# On this machine's GPU; what it finds goes into reports by: python -m sigmabench.eval.on_gpu.collect runs/on-gpu --name NAME
+gpu: $(VENV)/installed-dev
+	$(BIN)/python -m sigmabench.eval.on_gpu runs/on-gpu
+
+# A folder for a GPU machine without a package index; DATA names a folder with cifar10_train.parquet, for training.
+bundle: $(VENV)/installed-dev
+	$(BIN)/python -m sigmabench.eval.on_gpu.bundle build/on-gpu $(if $(DATA),--data $(DATA))
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -60,8 +60,8 @@ def epoch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
 def random_crop(pixels: torch.Tensor, rng: torch.Generator, pad: int) -> torch.Tensor:
     """Translate each image by up to `pad` pixels, reflecting at the border: uint8 (B, 3, H, W) -> the same."""
     b, _, h, w = pixels.shape
-    reflect = lambda n: (count(-pad, n + pad).abs() - (n - 1)).abs().neg() + (n - 1)  # noqa: E731
     count = partial(torch.arange, device=pixels.device)
+    reflect = lambda n: (count(-pad, n + pad).abs() - (n - 1)).abs().neg() + (n - 1)  # noqa: E731
     dy, dx = torch.randint(0, 2 * pad + 1, (2, b), generator=rng, device=rng.device)
     rows, cols = reflect(h)[dy[:, None] + count(h)], reflect(w)[dx[:, None] + count(w)]
     at = count(b)[:, None, None]

@@ -6,13 +6,14 @@ unless a check says so, and a difference is the largest one of an element over t
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from .stages import Found, Task
 PROMPTS, STEPS, SEED = ("a photo of a cat", "a bright photo of a ship"), 4, 7
 FURTHER = ("middle", "other")
 """Conditions that some guidance methods need beside the prompt."""
-SETTINGS = {"autoguidance": "autoguidance(weak=embedded(variant=eps))"}
+SETTINGS = {"autoguidance": "autoguidance(weak=embedded)"}
 COMPANY = ("euler", "dpmpp_2m", "heun", "dpmpp_2m_sde", "euler_ancestral")
 PIPELINES = {
     "stable_diffusion": ("DDIMScheduler", "SD15"), "stable_diffusion_xl": ("EulerDiscreteScheduler", "BETAS"),
@@ -43,8 +44,13 @@ PIPELINES = {
 """Of the tests' small pipelines: a scheduler and the name of its settings there."""
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 
-NOISE, DOUBLE, SINGLE, TF32, HALF, IMAGES = 1e-6, 1e-10, 1e-4, 2e-2, 0.1, 1e-2
-"""Tolerances: of noise; of a network in float64, float32, float32 with TF32, bfloat16; of images after some steps."""
+NOISE, DOUBLE, SINGLE, TF32, HALF, IMAGES = 1e-5, 1e-10, 1e-3, 2e-2, 0.1, 5e-3
+"""Tolerances: of noise; of a network in float64, float32, float32 with TF32, bfloat16; of images after some steps.
+
+diffusers embeds times in float32 whatever the numbers of the network: frequencies times 999, and their sine. Two
+exponentials that differ in the last place make phases that differ by 6e-5, so in float64 both networks are given one
+embedding. On the CPU, phases that far apart and other kernels moved images by 2e-5, those of guidance ``clip`` by 2e-3.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,20 +130,22 @@ def _networks(device: str) -> Iterator[Compared]:
     from ..embedded.generator import load_generator
     from ..embedded.imagetext import load_imagetext
 
-    x = torch.randn(4, 12, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    times = torch.tensor([999.0, 700.0, 300.0, 10.0], dtype=torch.float64)
-    states = load_imagetext().encode_tokens([*PROMPTS, "", ""]).double()
+    x = torch.randn(3, 12, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    times = torch.tensor([999.0, 500.0, 10.0], dtype=torch.float64)
+    states = load_imagetext().encode_tokens([*PROMPTS, ""]).double()
+    embedded = load_generator("v").unet.time_proj(times)
 
     @torch.no_grad()
     def answer(dtype: torch.dtype, place: str, half: bool = False) -> Tensor:
-        unet = load_generator("v").unet.to(place, dtype)
+        unet = copy.deepcopy(load_generator("v").unet).to(place, dtype)
+        if dtype == torch.float64:
+            unet.time_proj.forward = lambda _: embedded.to(place)
         own, t, condition = (value.to(place, dtype) for value in (x, times, states))
         with torch.autocast(torch.device(place).type, torch.bfloat16, enabled=half):
             found = unet(own, t, encoder_hidden_states=condition).sample
-        load_generator("v").unet.to("cpu", torch.float32)
         return found.cpu().double()
 
-    exact = partial(answer, torch.float64, "cpu")
+    exact = lru_cache(maxsize=1)(partial(answer, torch.float64, "cpu"))
     yield "embedded network, float64", DOUBLE, lambda: apart(exact(), answer(torch.float64, device))
     yield "embedded network, float32", SINGLE, lambda: apart(exact(), answer(torch.float32, device))
 

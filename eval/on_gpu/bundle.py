@@ -39,7 +39,10 @@ RUN = """\
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 package=$here/sigmabench
-[ -d "$package" ] || package=$(cd "$here/.." && pwd)
+while [ ! -d "$package/eval/on_gpu" ]; do  # or a checkout around this folder
+    [ "$package" != / ] || {{ echo "no package in or above $here" >&2; exit 1; }}
+    package=$(dirname "$package")
+done
 site=${{TMPDIR:-/tmp}}/sigmabench-site-{revision}
 if [ ! -e "$site/complete" ]; then
     mkdir -p "$site/package"

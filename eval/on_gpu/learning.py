@@ -128,7 +128,7 @@ def train_kind(
     with attention(device):
         if "schedule" in record:
             schedule = Schedule(**record["schedule"])
-            network = torch.compile(unet) if schedule.compiled else unet
+            network: Any = torch.compile(unet) if schedule.compiled else unet
         else:
             schedule, network, rates = _laid_out(unet, kind, train, text, began + seconds, small)
             unet.load_state_dict(first)

@@ -15,12 +15,16 @@ def page(records: Mapping[str, Record]) -> str:
         f"| {name} | {one['status']} | {one.get('seconds', '')} | {_found(name, one)} |"
         for name, one in records.items()
     ]
-    if rows := [row for one in records.values() for row in one.get("rows", ())]:
+    if rows := [row for one in records.values() for row in _rows(one)]:
         lines += ["", "| row | beside | value | goal | met |", "|---|---|--:|--:|---|", *map(_row, rows)]
     failed = {name: one["error"] for name, one in records.items() if one.get("error")}
     for name, error in failed.items():
         lines += ["", f"## {name}", "", "```", str(error).strip()[-3000:], "```"]
     return "\n".join([*lines, ""])
+
+
+def _rows(record: Record) -> list[dict[str, Any]]:
+    return record.get("rows", [])
 
 
 def _row(row: Mapping[str, Any]) -> str:
@@ -38,9 +42,8 @@ def line(name: str, record: Record) -> str:
 
 def _found(name: str, record: Record) -> str:
     """In a few words."""
-    if "rows" in record and isinstance(record["rows"], list):
-        met = sum(row["met"] for row in record["rows"])
-        return f"{met} of {len(record['rows'])} goals met"
+    if rows := _rows(record):
+        return f"{sum(row['met'] for row in rows)} of {len(rows)} goals met"
     if "checks" in record:
         checks = record["checks"]
         worst = max(checks, key=_share)

@@ -72,7 +72,7 @@ def tables(task: Task) -> Found:
     _save_previews(out / "previews.npz", previews(plan, store))
     frames = evaluate(plan, store)
     write_tables(out, frames)
-    yield {"rows": len(frames.results), "pairs": len(frames.comparisons)}
+    yield {"numbers": len(frames.results), "pairs": len(frames.comparisons)}
 
 
 def _save_previews(path: Path, shown: Mapping[str, Any]) -> None:
