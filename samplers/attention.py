@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 from torch.nn.functional import scaled_dot_product_attention as dense
 
 from .moved import moved
+from .own_noise import digits
 
 Attention = Callable[..., Tensor]
 """With the arguments of ``scaled_dot_product_attention``, always by name."""
@@ -133,7 +134,7 @@ def entmax(scores: Tensor, alpha: float) -> Tensor:
 @lru_cache(maxsize=4096)
 def order(name: str, tokens: int, ve_sigma: float) -> Tensor:
     """A random order of tokens, drawn for a layer and a noise level, so that an image is the same in any batch."""
-    seed = zlib.crc32(f"{name} {ve_sigma!r}".encode())
+    seed = zlib.crc32(f"{name} {digits(ve_sigma)}".encode())
     return torch.randperm(tokens, generator=torch.Generator().manual_seed(seed))
 
 

@@ -10,6 +10,9 @@ from torch import Tensor
 from .moved import tensor_like
 from .perturbation import IndependentCondition, NoisyCondition
 
+STATES, SUMMARY = "states", "summary"
+"""What noise is drawn for, whatever a host calls the states of a text and the one vector for all of it."""
+
 
 def with_noise(
     rows: Tensor, noise: Tensor, times: Sequence[float], change: NoisyCondition | IndependentCondition

@@ -11,9 +11,16 @@ from torch import Tensor
 from .level import Level
 
 
+def digits(ve_sigma: float) -> str:
+    """What a noise level is known by where something is drawn for it: float32 and float64 of a level are one."""
+    return f"{ve_sigma:.4g}"
+
+
 def own_noise(seeds: Sequence[int], levels: Sequence[Level], purpose: str, shape: Sequence[int]) -> Tensor:
     """Unit normal (B, *shape), float32, on the CPU."""
-    rows = [_drawn(f"{purpose} {seed} {level.ve_sigma!r}", shape) for seed, level in zip(seeds, levels, strict=True)]
+    rows = [
+        _drawn(f"{purpose} {seed} {digits(level.ve_sigma)}", shape) for seed, level in zip(seeds, levels, strict=True)
+    ]
     return torch.stack(rows) if rows else torch.empty(0, *shape)
 
 

@@ -3,10 +3,11 @@
     python tests/live_checkpoints.py COMFYUI_DIR FOLDER
 
 Shapes come from the checkout's classes on the meta device. Weights are overlapping views into small random buffers, so
-that a file stays small whatever the shapes. ``vp.ckpt`` is like Stable Diffusion 1.5 (eps, discrete), ``flow.ckpt``
-like SD3, both with a weaker twin of other weights; ``video.ckpt`` is like Wan, ``video_and_audio.safetensors`` like
-LTX-2, where the checkout knows it. The networks do not draw anything; they give smooth, bounded predictions that depend
-on image, time and text. Video models have no text encoder: they understand that of ``flow.ckpt``, of 4096 features too.
+that a file stays small whatever the shapes. ``vp.ckpt`` is like Stable Diffusion 1.5 (eps, discrete), ``xl.ckpt`` like
+SDXL, ``flow.ckpt`` like SD3, the first and the last with a weaker twin of other weights; ``video.ckpt`` is like Wan,
+``video_and_audio.safetensors`` like LTX-2, where the checkout knows it. The networks do not draw anything; they give
+smooth, bounded predictions that depend on image, time and text. Video models have no text encoder: they understand that
+of ``flow.ckpt``, of 4096 features too.
 """
 
 import importlib
@@ -49,6 +50,18 @@ def sd15(channel_mult=(1,), middle=1):
         "first_stage_model.": autoencoder(4),
         "cond_stage_model.transformer.": clip(),
     }
+
+
+def sdxl():
+    """Of the depths of Segmind's Vega and as narrow as can be, without text encoders, which cannot be small."""
+    depth = [0, 0, 1, 1, 2, 2]
+    network = unet.UNetModel(
+        image_size=32, in_channels=4, model_channels=320, out_channels=4, num_res_blocks=[2] * 3, channel_mult=[1] * 3,
+        num_head_channels=64, use_spatial_transformer=True, use_linear_in_transformer=True, transformer_depth=depth,
+        transformer_depth_output=[0, 0, 0, 1, 1, 1, 2, 2, 2], transformer_depth_middle=2, context_dim=2048,
+        num_classes="sequential", adm_in_channels=2816, legacy=False, **PARTS,
+    )  # fmt: skip
+    return {"model.diffusion_model.": network, "first_stage_model.": autoencoder(4)}
 
 
 def sd3():
@@ -126,7 +139,7 @@ def lora():
 safetensors.torch.save_file(lora(), folder.parent / "loras" / "lora.safetensors")
 for file, parts, seed in (
     ("vp", sd15(), 0), ("vp_weak", sd15(), 1), ("flow", sd3(), 0), ("flow_weak", sd3(), 1), ("video", video(), 0),
-    ("wide", sd15((1, 2, 4), middle=-1), 0),
+    ("xl", sdxl(), 0), ("wide", sd15((1, 2, 4), middle=-1), 0),
 ):  # fmt: skip
     torch.save({"state_dict": weights(parts, seed)}, folder / f"{file}.ckpt")
 if importlib.util.find_spec("comfy.ldm.lightricks.av_model"):

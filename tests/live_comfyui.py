@@ -25,15 +25,6 @@ NEEDS_HOST = pytest.mark.skipif(
     not os.environ.get("COMFYUI_DIR"),
     reason="COMFYUI_DIR is not set: name a ComfyUI checkout (and COMFYUI_PYTHON) to test the nodes in the real host",
 )
-CHECKPOINTS = {
-    "vp": "vp.ckpt",
-    "flow": "flow.ckpt",
-    "wide": "wide.ckpt",
-    "video": "video.ckpt",
-    "video_and_audio": "video_and_audio.safetensors",
-}
-
-
 NEIGHBOUR = '''
 # What RES4LYF does: names of its own in the middle of the lists, and a reload of the host's sampling module.
 import importlib
@@ -82,7 +73,23 @@ class Neighbour:
         model.set_model_attn2_replace(lambda q, k, v, extra: q * 0.5, "input", 1)
 
 
-NODE_CLASS_MAPPINGS = {"Neighbour": Neighbour}
+class GivenText:
+    """What a text encoder elsewhere made of a text, from a file in the host's input folder."""
+
+    RETURN_TYPES, FUNCTION, CATEGORY = ("CONDITIONING",), "read", "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"file": ("STRING", {}), "text": ("STRING", {})}}
+
+    def read(self, file, text):
+        import folder_paths, os, safetensors.torch
+        tensors = safetensors.torch.load_file(os.path.join(folder_paths.get_input_directory(), file))
+        summary = {"pooled_output": tensors[f"{text}.pooled"]} if f"{text}.pooled" in tensors else {}
+        return ([[tensors[text], summary]],)
+
+
+NODE_CLASS_MAPPINGS = {"Neighbour": Neighbour, "GivenText": GivenText}
 '''
 INSTALLED = "from sigmabench import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, WEB_DIRECTORY"
 
@@ -100,7 +107,14 @@ class Live:
 
     def __init__(self, comfyui, python, folder):
         self.base, self.port = folder, _free_port()
-        for name in ("models/checkpoints", "custom_nodes/installed", "custom_nodes/neighbour", "installed", "output"):
+        for name in (
+            "models/checkpoints",
+            "custom_nodes/installed",
+            "custom_nodes/neighbour",
+            "installed",
+            "input",
+            "output",
+        ):
             (folder / name).mkdir(parents=True, exist_ok=True)
         packs = folder / "custom_nodes"
         (packs / "sigmabench").symlink_to(ROOT, target_is_directory=True)

@@ -68,8 +68,8 @@ def test_a_condition_is_noise_with_its_mean_and_deviation_for_each_image():
     vector = torch.cat([summary, torch.ones(1, 3)], 1)
     part = {"model_conds": {"c_crossattn": Cond(states), "y": Cond(vector)}, "pooled_output": summary}
     (found,) = told.noisy([part], IndependentCondition(), SEEDS, LEVELS, [0.5, 0.5])
-    for name, given in (("c_crossattn", states), ("y", summary)):
-        noise = own_noise(SEEDS, LEVELS, name, given.shape[1:])
+    for name, role, given in (("c_crossattn", "states", states), ("y", "summary", summary)):
+        noise = own_noise(SEEDS, LEVELS, role, given.shape[1:])
         expected = given.numpy().mean() + given.numpy().std(ddof=1) * noise.numpy()
         rows = found["model_conds"][name].cond[..., : given.shape[-1]]
         np.testing.assert_allclose(rows.numpy(), expected, rtol=1e-5, atol=1e-6)
@@ -81,7 +81,7 @@ def test_a_condition_is_kept_as_far_as_the_time_says():
     states = torch.randn(1, 5, 4)
     part, change = {"model_conds": {"c_crossattn": Cond(states)}}, NoisyCondition(0.2, 0.6, 0.25, mixing=0.0)
     (found,) = told.noisy([part], change, SEEDS, LEVELS, [0.1, 0.5])
-    noise, rows = own_noise(SEEDS, LEVELS, "c_crossattn", (5, 4)), found["model_conds"]["c_crossattn"].cond
+    noise, rows = own_noise(SEEDS, LEVELS, "states", (5, 4)), found["model_conds"]["c_crossattn"].cond
     assert torch.equal(rows[:1], states)
     torch.testing.assert_close(rows[1], 0.25**0.5 * states[0] + 0.25 * 0.75**0.5 * noise[1])
     with pytest.raises(ValueError, match="c_crossattn or y is needed, the text, not c_concat alone"):

@@ -21,19 +21,21 @@ def tokenizer():
 
 def text_encoder(cls=transformers.CLIPTextModel, seed=0, **extra):
     torch.manual_seed(seed)
-    config = transformers.CLIPTextConfig(
-        vocab_size=54, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=16, bos_token_id=52, eos_token_id=53, pad_token_id=53, projection_dim=16, **extra,
-    )  # fmt: skip
-    return cls(config).eval()
+    config = {
+        "vocab_size": 54, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "max_position_embeddings": 16, "bos_token_id": 52, "eos_token_id": 53, "pad_token_id": 53,
+        "projection_dim": 16, **extra,
+    }  # fmt: skip
+    return cls(transformers.CLIPTextConfig(**config)).eval()
 
 
 def vae(latent_channels=4, **extra):
     torch.manual_seed(1)
-    return diffusers.AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=(8, 8), latent_channels=latent_channels, norm_num_groups=4, sample_size=16, **extra,
-    ).eval()  # fmt: skip
+    config = {
+        "down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "block_out_channels": (8, 8), "norm_num_groups": 4, "sample_size": 16, **extra,
+    }  # fmt: skip
+    return diffusers.AutoencoderKL(latent_channels=latent_channels, **config).eval()
 
 
 def unet(**extra):

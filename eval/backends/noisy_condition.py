@@ -10,12 +10,14 @@ from torch import Tensor
 
 from ...samplers.level import Level
 from ...samplers.moved import moved
-from ...samplers.noisy_condition import with_noise
+from ...samplers.noisy_condition import STATES, SUMMARY, with_noise
 from ...samplers.own_noise import own_noise
 from ...samplers.perturbation import IndependentCondition, NoisyCondition
 from ..protocols import SEEDS, Condition
 
-TEXTS = ("encoder_hidden_states", "text_embeds", "pooled_projections", "pattern")
+TEXTS = {
+    "encoder_hidden_states": STATES, "text_embeds": SUMMARY, "pooled_projections": SUMMARY, "pattern": "pattern",
+}  # fmt: skip
 """The last part of the names of conditions that say what the image shows; sizes and masks are others."""
 
 _names: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
@@ -40,7 +42,7 @@ def noisy_condition(
         times = [model.schedule.time(level) for level in levels]
         for name in names:
             rows = own[name]
-            noise = moved(own_noise(seeds, levels, name, rows.shape[1:]), rows.device, rows.dtype)
+            noise = moved(own_noise(seeds, levels, TEXTS[_last(name)], rows.shape[1:]), rows.device, rows.dtype)
             own[name] = with_noise(rows, noise, times, change)
         return model.denoise(x, levels, own)
 
@@ -48,4 +50,8 @@ def noisy_condition(
 
 
 def _is_text(name: str, rows: Tensor) -> bool:
-    return name.rsplit(".", 1)[-1] in TEXTS and rows.is_floating_point()
+    return _last(name) in TEXTS and rows.is_floating_point()
+
+
+def _last(name: str) -> str:
+    return name.rsplit(".", 1)[-1]

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...samplers.level import Level
-from ...samplers.noisy_condition import with_noise
+from ...samplers.noisy_condition import STATES, SUMMARY, with_noise
 from ...samplers.own_noise import own_noise
 from ...samplers.perturbation import IndependentCondition, NoisyCondition, NoisyTime
 from ..replaced import forward_replaced
@@ -19,6 +19,7 @@ from .work import Options, around
 
 TEXT, POOLED = "c_crossattn", "y"
 """ComfyUI's names for the states of the text, and for a vector that begins with its summary."""
+DRAWN_FOR = {TEXT: STATES, POOLED: SUMMARY}
 TIMES = ("time_embed", "t_embedder", "time_in", "time_embedding", "timestep_embedder")
 """Last parts of the names of what embeds the time."""
 
@@ -33,11 +34,7 @@ def times_of(model: Any, levels: Sequence[Level]) -> list[float]:
 
 
 def noisy(
-    cond: Any,
-    change: NoisyCondition | IndependentCondition,
-    seeds: Sequence[int],
-    levels: Sequence[Level],
-    times: Times,
+    cond: Any, change: Change, seeds: Sequence[int], levels: Sequence[Level], times: Times
 ) -> list[dict[str, Any]]:
     """A conditioning, prepared by ComfyUI, with noise in its text.
 
@@ -48,7 +45,7 @@ def noisy(
 
 
 def _noisy(
-    part: dict[str, Any], change: Any, seeds: Sequence[int], levels: Sequence[Level], times: Times
+    part: dict[str, Any], change: Change, seeds: Sequence[int], levels: Sequence[Level], times: Times
 ) -> dict[str, Any]:
     given = dict(part["model_conds"])
     widths = {TEXT: None, POOLED: _width(part)}
@@ -58,7 +55,7 @@ def _noisy(
     for name in names:
         rows = given[name].process_cond(batch_size=len(levels), area=None).cond.clone()
         text = rows[..., : widths[name]]
-        noise = own_noise(seeds, levels, name, text.shape[1:]).to(text)
+        noise = own_noise(seeds, levels, DRAWN_FOR[name], text.shape[1:]).to(text)
         rows[..., : widths[name]] = with_noise(text, noise, times, change)
         given[name] = type(given[name])(rows)
     return given
