@@ -11,7 +11,6 @@ import dataclasses
 import inspect
 import json
 import math
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pandas as pd
 
 from ..plugins.expression import Call, format_call
 from ..plugins.hookspecs import KINDS
+from ..plugins.markdown import prose
 from ..plugins.registry import Entry, catalogue, describe
 from ..reports.atomic import replace
 from ..samplers.settings import legal_values
@@ -37,10 +37,6 @@ PAGES = {
     "backend": "Backends",
     "metric": "Metrics",
 }
-LINKS = (
-    (re.compile(r"arXiv:(\d{4}\.\d{4,5})"), r"[\g<0>](https://arxiv.org/abs/\1)"),
-    (re.compile(r"doi:(10\.[^\s,;]*[^\s,;.)])"), r"[\g<0>](https://doi.org/\1)"),
-)
 
 
 def write_pages(folder: Path) -> list[Path]:
@@ -97,7 +93,7 @@ def _not_built() -> str:
         "",
     ]
     for kind, title in PAGES.items():
-        rows = [[f"`{row.name}`", _prose(row.source), _prose(row.reason)] for row in NOT_BUILT if row.kind == kind]
+        rows = [[f"`{row.name}`", prose(row.source), prose(row.reason)] for row in NOT_BUILT if row.kind == kind]
         lines += [f"## {title}", "", _table(["name", "source", "why not"], rows), ""] if rows else []
     return "\n".join(lines).rstrip() + "\n"
 
@@ -106,7 +102,7 @@ def _page(kind: str, entries: Sequence[Entry], orders: pd.DataFrame) -> str:
     lines = [f"# {PAGES[kind]}", "", "Written by `sigmabench docs`; [all kinds](README.md).", ""]
     heading = ["name", *(["order", "evaluations a step", "noise"] if kind == "sampler" else []), "what it is"]
     rows = [
-        [f"[{entry.name}](#{entry.name})", *_cost(entry), _prose(entry.summary)]
+        [f"[{entry.name}](#{entry.name})", *_cost(entry), prose(entry.summary)]
         for entry in entries
     ]  # fmt: skip
     lines += [_table(heading, rows), ""]
@@ -127,13 +123,13 @@ def _document(entry: Entry) -> list[str]:
     lines: list[str] = []
     for paragraph in (inspect.getdoc(entry.cls) or "").split("\n\n"):
         formula = lines and not paragraph.rstrip().endswith((".", ":"))
-        lines += ["```", inspect.cleandoc(paragraph), "```", ""] if formula else [_prose(paragraph), ""]
+        lines += ["```", inspect.cleandoc(paragraph), "```", ""] if formula else [prose(paragraph), ""]
     return lines
 
 
 def _settings(entry: Entry) -> list[str]:
     rows = [
-        [f"`{field.name}`", f"`{_default(field)}`", f"`{_legal(field)}`", _prose(field.metadata.get("help", ""))]
+        [f"`{field.name}`", f"`{_default(field)}`", f"`{_legal(field)}`", prose(field.metadata.get("help", ""))]
         for field in dataclasses.fields(entry.cls)
     ]
     return [_table(["setting", "default", "legal values", "what it does"], rows), ""] if rows else []
@@ -194,9 +190,7 @@ def _variant(group: pd.DataFrame) -> list[str]:
     return [
         f"`{row['name']}`",
         _number(row["declared"], 0),
-        kind + " to ".join(measured)
-        if pd.notna(row["order"])
-        else _prose(row["note"] if pd.notna(row["note"]) else ""),
+        kind + " to ".join(measured) if pd.notna(row["order"]) else prose(row["note"] if pd.notna(row["note"]) else ""),
         _number(row["evaluations"], 0) or "chosen by it",
         f"{error:.1e}" if pd.notna(error) else "",
         {"True": "exact", "False": "not exact"}.get(str(row["zero_snr_exact"]), ""),
@@ -212,14 +206,3 @@ def _number(value: float, digits: int = 2) -> str:
 def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def _prose(text: str) -> str:
-    """Markdown that shows the text as it is, code in ``double backticks`` and papers as links."""
-    parts = re.split(r"``(.+?)``", " ".join(text.split()))
-    for i in range(0, len(parts), 2):
-        plain = re.sub(r"([\\*<>|\[\]`])", r"\\\1", parts[i])
-        for pattern, link in LINKS:
-            plain = pattern.sub(link, plain)
-        parts[i] = plain
-    return "".join(f"`{part}`" if i % 2 else part for i, part in enumerate(parts))

@@ -513,8 +513,14 @@ def test_help_pages_have_every_input_and_the_reference():
     classes, titles = all_nodes()
     for name, cls in classes.items():
         text = page(cls, titles[name])
-        assert all(f"| `{field}` |" in text for group in cls.INPUT_TYPES().values() for field in group), name
-    assert "arXiv:2206.00364" in page(classes["SigmabenchSampler_heun"], "heun")
+        assert all(f"- **{field}** (" in text for group in cls.INPUT_TYPES().values() for field in group), name
+        assert "| ---" not in text, name  # cut off where ComfyUI shows it
+    assert "[arXiv:2206.00364](https://arxiv.org/abs/2206.00364)" in page(classes["SigmabenchSampler_heun"], "heun")
+    freeu = page(classes["SigmabenchGuider_freeu"], "freeu")
+    assert "- **s1** (FLOAT, 0 to 10, default `0.9`): " in freeu
+    assert "- **by** (one of `stages`, `channels`, default `stages`): " in freeu
+    karras = page(classes["SigmabenchSigmas_karras"], "karras")
+    assert "- **sigma_max** (FLOAT, at least -1, default `-1`): first finite sigma/alpha" in karras
 
 
 def test_values_that_stand_for_nothing_and_lists_of_numbers():

@@ -3,6 +3,7 @@
 Runs against the checkout that COMFYUI_DIR names, with the Python that COMFYUI_PYTHON names.
 """
 
+import dataclasses
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file
 
 from sigmabench.eval.runner import Runner
 from sigmabench.eval.sweep import Sweep
+from sigmabench.plugins.registry import build
 
 pytestmark = NEEDS_HOST
 
@@ -55,23 +57,54 @@ def test_the_best_setting_is_the_one_nearest_to_the_solution(live):
     assert "12 steps" in words.partition(" has ")[0], words
 
 
-@pytest.mark.parametrize("model", ["vp", "flow"])
-def test_images_of_a_sweep_are_those_of_sampling_in_the_graph(live, model):
+INSIDE = [
+    "pag(guidance=cfg(2.5))", "freeu(by='channels', guidance=cfg(2.5))", "swg(guidance=cfg(2.5))", "s_cfg(scale=2.5)",
+    "cads(clean=0.1, guidance=cfg(2.5))", "icg(guidance=cfg(2.5))", "tsg(guidance=cfg(2.5))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "guidance"), [("vp", "cfg"), ("flow", "cfg"), *(("wide", one) for one in INSIDE)])
+def test_images_of_a_sweep_are_those_of_sampling_in_the_graph(live, model, guidance):
     """Seed, noise, model, guidance and decoding agree: the best setting's outputs make the very images of its cell."""
-    one = {"samplers": "dpmpp_2m", "steps": "4", "scales": "2.5", "positive": ["positive", 0], "prompts": None}
-    graph = sweep_graph(live, model, **one, folder=f"sigmabench/one_{model}")
+    folder = f"sigmabench/one_{model}_{INSIDE.index(guidance) if guidance in INSIDE else guidance}"
+    scales = "2.5" if guidance == "cfg" else ""
+    one = {"samplers": "dpmpp_2m", "steps": "4", "scales": scales, "guidance": guidance, "positive": ["positive", 0]}
+    graph = sweep_graph(live, model, **one, folder=folder)
     del graph["Sweep"]["inputs"]["prompts"]
     noise = graph.add("ours_noise", "SigmabenchNoise", noise_seed=0)
-    guider = graph.add("again", "CFGGuider", model=graph.model, positive=["positive", 0], negative=["negative", 0],
-                       cfg=["Sweep", 6])  # fmt: skip
+    guider = guider_of(graph, live, guidance, ["Sweep", 6])
     end = graph.sample("latents", ["Sweep", 4], ["Sweep", 5], guider, noise)
     decoded = graph.add("decoded", "VAEDecode", samples=end, vae=["loader", 2])
     graph.add("images", "SaveImage", images=decoded, filename_prefix="again")
     found = live.run(graph)["images"]["images"]
     sampled = np.stack([np.asarray(Image.open(live.base / "output" / image["filename"])) for image in found])
-    (shard,) = (live.base / "output" / "sigmabench" / f"one_{model}").glob("cells/*/*.safetensors")
+    (shard,) = (live.base / "output" / folder).glob("cells/*/*.safetensors")
     swept = load_file(shard)["preview"].transpose(0, 2, 3, 1)
     assert np.abs(sampled.astype(int) - swept.astype(int)).max() <= 2
+
+
+def guider_of(graph, live, guidance, scale):
+    """The node of a method with the settings of a sweep, around ComfyUI's guider or of its own."""
+    method = build("guidance", guidance)
+    conds = {"model": graph.model, "positive": ["positive", 0], "negative": ["negative", 0]}
+    plain = graph.add("again", "CFGGuider", **conds, cfg=scale)
+    name = guidance.partition("(")[0]
+    if name == "cfg":
+        return plain
+    own = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
+    return ours_in(graph, live, f"Guider_{name}", **{**conds, **own, "guidance": plain, "scale": own.get("scale")})
+
+
+def test_a_sweep_says_what_a_transformer_cannot_serve_and_runs_the_rest(live):
+    graph = sweep_graph(live, guidance="freeu, cfg", steps="2", folder="sigmabench/refused")
+    graph.add("best", "PreviewAny", source=["Sweep", 1])
+    found = live.run(graph)
+    assert "Not run: freeu" in found["best"]["text"][0]
+    assert "MMDiT is no U-Net" in found["best"]["text"][0]
+    assert "| cfg" in found["table"]["text"][0]
+    graph = sweep_graph(live, guidance="freeu", folder="sigmabench/refused")
+    with pytest.raises(HostError, match="no cell of this sweep can be run.* MMDiT is no U-Net"):
+        live.run(graph)
 
 
 def test_a_sweep_is_cancelled_within_an_evaluation_and_goes_on_from_there(live):

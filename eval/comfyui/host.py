@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...plugins.comfyui import changed, host
 from ...samplers.level import Level
-from ...samplers.perturbation import NetworkChange
+from ...samplers.perturbation import Change
 
 Interrupted = comfy.model_management.InterruptProcessingException
 
@@ -27,8 +27,8 @@ class Cancelled(BaseException):
 class Evaluation(comfy.samplers.Sampler):
     """In place of a sampler: one prediction, of x as it is, by the network or by one that is changed."""
 
-    def __init__(self, change: NetworkChange | None, level: Level) -> None:
-        self.change, self.level = change, level
+    def __init__(self, change: Change | None, level: Level, seeds: Sequence[int]) -> None:
+        self.change, self.level, self.seeds = change, level, seeds
 
     def sample(
         self, model_wrap: Any, sigmas: Tensor, extra_args: Any, callback: Any, noise: Tensor, *args: Any, **kwargs: Any
@@ -38,17 +38,18 @@ class Evaluation(comfy.samplers.Sampler):
         if self.change is None:
             (self.x0,) = comfy.samplers.calc_cond_batch(model, [conds["positive"]], *call)
         else:
-            levels = [self.level] * len(noise)
-            own = [conds["positive"]]
-            (self.x0,) = changed.predict(host, model, self.change, own, call, levels, conds.get("negative"))
+            levels, own = [self.level] * len(noise), [conds["positive"]]
+            against = conds.get("negative")
+            (self.x0,) = changed.predict(host, model, self.change, own, call, levels, against, self.seeds)
         return self.x0[:, : noise.shape[1]]
 
 
 def predict(
-    model: Any, x: Tensor, sigma: float, level: Level, conditioning: Any, change: NetworkChange | None, against: Any
-) -> Tensor:
+    model: Any, x: Tensor, sigma: float, level: Level, conditioning: Any, change: Change | None, against: Any,
+    seeds: Sequence[int],
+) -> Tensor:  # fmt: skip
     """x0 by the host's own way: loading, areas, ControlNets and hooks are as in any sampling."""
-    evaluation, guider = Evaluation(change, level), comfy.samplers.CFGGuider(model)
+    evaluation, guider = Evaluation(change, level, seeds), comfy.samplers.CFGGuider(model)
     guider.inner_set_conds({"positive": conditioning, **({} if against is None else {"negative": against})})
     try:
         comfy.model_management.throw_exception_if_processing_interrupted()

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...plugins.comfyui import otherwise
 from ...plugins.comfyui.changed import started
 from ...plugins.comfyui.process import process_of
 from ...plugins.comfyui.schedule import schedule_of
 from ...samplers.level import Level
 from ...samplers.perturbation import Change, NetworkChange, NormalizedAttention
-from ..protocols import AGAINST, Condition
+from ..protocols import AGAINST, SEEDS, Condition
 from .identity import identity
 
 CONDITION = "condition"
@@ -43,7 +44,7 @@ class GraphModel:
             schedule_of(sampling),
             _prediction(sampling),
         )
-        self.change: NetworkChange | None = None
+        self.change: Change | None = None
         self.shape = _shape(model, latent)
         self.network = model.model.diffusion_model
         parts = (model.patches, model.model_options, sampling, vae.first_stage_model, self.conditionings)
@@ -65,7 +66,8 @@ class GraphModel:
             groups.setdefault(key, []).append(row)
         parts: list[Tensor] = [x] * len(x)
         for (level, (place, other)), rows in groups.items():
-            found = self._evaluate(x[rows], level, self.conditionings[place], self.conditionings[other])
+            seeds = condition[SEEDS][rows].tolist() if SEEDS in condition else []
+            found = self._evaluate(x[rows], level, self.conditionings[place], self.conditionings[other], seeds)
             for row, x0 in zip(rows, found, strict=True):
                 parts[row] = x0
         return torch.stack(parts)
@@ -76,9 +78,12 @@ class GraphModel:
         Raises:
             ValueError: if it cannot be changed so, with the reason.
         """
-        if not isinstance(change, NetworkChange):
+        if isinstance(change, otherwise.OTHERWISE):
+            otherwise.check(self.network, change, (1, *self.shape))
+        elif isinstance(change, NetworkChange):
+            started(self.network, change, torch.empty(1, *self.shape), [])
+        else:
             raise ValueError(f"{change}: a sweep in a graph has no such predictions; use another guidance")
-        started(self.network, change, torch.empty(1, *self.shape), [])
         other = copy.copy(self)
         other.change = change
         return other
@@ -89,13 +94,13 @@ class GraphModel:
         images = images[:, 0] if images.ndim == 5 else images
         return images[..., :3].movedim(-1, 1).clamp(0, 1).mul(255).round().to(torch.uint8)
 
-    def _evaluate(self, x: Tensor, level: Level, conditioning: Any, against: Any) -> Tensor:
+    def _evaluate(self, x: Tensor, level: Level, conditioning: Any, against: Any, seeds: Sequence[int]) -> Tensor:
         from .host import predict
 
         scaled = x * self.process.gain(level)
         other = against if isinstance(self.change, NormalizedAttention) else None
         sigma = self.process.sigma(level)
-        found = predict(self.patcher, scaled, sigma, level, conditioning, self.change, other).to(x)
+        found = predict(self.patcher, scaled, sigma, level, conditioning, self.change, other, seeds).to(x)
         x0, more = found[:, : x.shape[1]], found[:, x.shape[1] :]
         return torch.cat([self.process.exact(x0, scaled, level), more], 1)
 

@@ -173,7 +173,7 @@ def outputs(plan: Plan, folder: Path, model: Any) -> tuple[Any, ...]:
     frame = results(plan, store)
     (answer,) = answers(frame)
     cell = next((p.cell for p in plan.runnable if p.cell.key == answer.cell), plan.runnable[0].cell)
-    words = " ".join([answer.lead, *answer.notes])
+    words = " ".join([answer.lead, *answer.notes, *(f"Not run: {reason}." for reason in _refused(plan))])
     path = levels(cell, model).levels
     sampler = ksampler(cell.sampler.partition("(")[0], build("sampler", cell.sampler))
     return (
@@ -186,6 +186,12 @@ def _runner(sweep: Sweep, folder: Path) -> Runner:
     from ..runner import Runner
 
     return Runner(sweep, folder)
+
+
+def _refused(plan: Plan) -> list[str]:
+    """The settings that cannot be run on this model, each once with the reason."""
+    found = [f"{p.cell.guidance} with {p.cell.sampler}, {p.cell.spacing}: {p.refused}" for p in plan.cells if p.refused]
+    return list(dict.fromkeys(found))
 
 
 def _several(name: str, text: str) -> list[str]:

@@ -13,15 +13,18 @@ from ...samplers import attention
 from ...samplers.layer_names import chosen
 from ...samplers.level import Level
 from ...samplers.perturbation import (
+    AttendedRegions,
     BlurredQueries,
     IdentityAttention,
     NetworkChange,
     NormalizedAttention,
+    ScaledSkips,
     ShuffledTokens,
     SkippedLayers,
     SparseCrossAttention,
     WatchedAttention,
     WeakModel,
+    Windows,
 )
 from . import dit, otherwise, unet
 from .layers import is_unet, layers_of
@@ -33,6 +36,8 @@ SERVED = (
     IdentityAttention, BlurredQueries, SkippedLayers, ShuffledTokens, SparseCrossAttention, NormalizedAttention,
     WatchedAttention, WeakModel, *OTHERWISE,
 )  # fmt: skip
+OF_UNETS = (SparseCrossAttention, NormalizedAttention, WatchedAttention, ScaledSkips, Windows, AttendedRegions)
+"""Those that other networks of ComfyUI refuse."""
 
 
 def predict(

@@ -9,7 +9,7 @@ from typing import Any
 from ...samplers.level import PURE_NOISE, variance_preserving
 from ...samplers.perturbation import Branch, Perturbed, WeakModel, conditions_of
 from ...samplers.protocols import Guidance
-from .changed import SERVED
+from .changed import OF_UNETS, SERVED
 
 INPUTS = {"cond": "positive", "uncond": "negative", "middle": "middle", "other": "other"}
 """Names of the conditionings by branch; a method that tells the negative from the empty prompt has other ones."""
@@ -30,6 +30,11 @@ def inputs(guidance: Guidance) -> dict[str, str] | None:
     if not conditions <= set(names) or not all(isinstance(change, SERVED) for change in _changes(needed)):
         return None
     return {branch: name for branch, name in names.items() if branch in conditions or name in ("positive", "negative")}
+
+
+def of_unets(guidance: Guidance) -> bool:
+    """Whether the method changes what U-Nets alone have."""
+    return any(isinstance(change, OF_UNETS) for change in _changes(branches(guidance)))
 
 
 def weak_models(guidance: Guidance) -> list[Any]:

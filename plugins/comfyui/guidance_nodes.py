@@ -6,11 +6,12 @@ from typing import Any
 
 from ..registry import Entry
 from . import widgets
-from .conditionings import inner, inputs, scale_of, with_scale
+from .conditionings import inner, inputs, of_unets, scale_of, with_scale
 from .node_class import MODEL, conditioning, node_class, sockets
 
 INSTEAD = "In the place of CFG in whatever samples this model: its scale is the cfg of the KSampler or guider."
 AROUND = "It goes around the CFG, or the other method, of the model, whose scale is the cfg of the KSampler or guider."
+UNETS = "For U-Nets: Stable Diffusion 1 to XL."
 OWN = ("positive", "negative")
 """Conditionings that every guider has."""
 
@@ -33,13 +34,12 @@ def guider_node(entry: Entry) -> type:
         conds = {branch: given.pop(name) for branch, name in conditionings.items()}
         return (guider(model, entry.cls(**widgets.settings_of(entry.cls, given)), conds),)
 
-    needs = set(sockets(entry, "backend"))
+    needs, note = set(sockets(entry, "backend")), UNETS if of_unets(default) else ""
+    family, output = ("Guider", "guidance/guiders"), {"guider": "GUIDER"}
     if wrapped:
-        return node_class(
-            entry, "Guider", "guidance/guiders", {}, {"guider": "GUIDER"}, around, needs={wrapped, *needs}
-        )
+        return node_class(entry, *family, {}, output, around, needs={wrapped, *needs}, note=note)
     first = {"model": MODEL, **{name: conditioning(name) for name in conditionings.values()}}
-    return node_class(entry, "Guider", "guidance/guiders", first, {"guider": "GUIDER"}, plain, needs=needs)
+    return node_class(entry, *family, first, output, plain, needs=needs, note=note)
 
 
 def patch_node(entry: Entry) -> type:
@@ -65,7 +65,7 @@ def patch_node(entry: Entry) -> type:
     first = {"model": MODEL, **{name: conditioning(name) for name in extra.values()}}
     first |= {f"{name}_scale": _scale(name, scale_of(getattr(default, name))) for name in others}
     without, needs = set(sockets(entry, "guidance")) or {"scale"}, set(sockets(entry, "backend"))
-    note = AROUND if wrapped else INSTEAD
+    note = " ".join([*([UNETS] if of_unets(default) else []), AROUND if wrapped else INSTEAD])
     return node_class(
         entry, "Model", "guidance/model patches", first, {"model": "MODEL"}, execute, without, needs, note
     )

@@ -1,14 +1,18 @@
-"""A help page for each node, written when ComfyUI loads the pack: other people's plugins have one too."""
+"""A help page for each node, written when ComfyUI loads the pack: other people's plugins have one too.
+
+ComfyUI shows it in a column some 200 pixels wide, where a table would be cut off: inputs are a list.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...samplers.settings import legal_values
+from ..markdown import prose
 from ..registry import Entry
+from .widgets import LARGEST
 
 
 def write(classes: Mapping[str, type], titles: Mapping[str, str]) -> str:
@@ -24,58 +28,56 @@ def write(classes: Mapping[str, type], titles: Mapping[str, str]) -> str:
 
 def page(cls: Any, title: str) -> str:
     """The page of one node: what it is, its inputs with their legal values, its source."""
-    parts = [f"# {title}", _prose(cls.DESCRIPTION), "## Inputs", _table(_inputs(cls))]
-    parts += ["## Outputs", _table([(f"`{n}`", t) for n, t in zip(cls.RETURN_NAMES, cls.RETURN_TYPES, strict=True)])]
+    parts = [f"# {title}", _paragraphs(cls.DESCRIPTION)]
+    if inputs := "\n".join(_inputs(cls)):
+        parts += ["## Inputs", inputs]
+    outputs = zip(cls.RETURN_NAMES, cls.RETURN_TYPES, strict=True)
+    parts += ["## Outputs", "\n".join(f"- **{name}** ({kind})" for name, kind in outputs)]
     entry = getattr(cls, "ENTRY", None)
     if entry is not None:
         parts += ["## Source", _source(entry)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _inputs(cls: Any) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("name", "type", "values", "what it is")]
-    fields = getattr(getattr(cls, "ENTRY", None), "cls", type(None))
-    known = getattr(fields, "__dataclass_fields__", {})
+def _inputs(cls: Any) -> Iterator[str]:
+    """A line for each input: what it is, of which type, and what it may be."""
     for group, inputs in cls.INPUT_TYPES().items():
-        for name, given in inputs.items():
-            kind, options = given[0], given[1] if len(given) > 1 else {}
-            shown = "choice" if isinstance(kind, list) else kind
-            legal = ", ".join(map(str, kind)) if isinstance(kind, list) else _range(options)
-            if name in known and not isinstance(kind, list) and known[name].metadata.get("kind") is None:
-                legal = (
-                    "text" if kind == "STRING" and isinstance(known[name].default, str) else legal_values(known[name])
-                )
-            rows.append(
-                (f"`{name}`", shown + (", optional" if group == "optional" else ""), legal, options.get("tooltip", ""))
-            )
-    return rows
+        for name, (kind, *more) in inputs.items():
+            options = more[0] if more else {}
+            facts = ", ".join(filter(None, (*_values(kind, options), "optional" if group == "optional" else "")))
+            told = prose(options.get("tooltip", ""))
+            yield f"- **{name}** ({facts})" + (f": {told}" if told else "")
 
 
-def _range(options: Mapping[str, Any]) -> str:
-    return f"{options['min']:g} to {options['max']:g}" if "min" in options else ""
+def _values(kind: Any, options: Mapping[str, Any]) -> Iterator[str]:
+    choices = isinstance(kind, list)
+    yield "one of " + ", ".join(f"`{choice}`" for choice in kind) if choices else str(kind)
+    if "min" in options:
+        yield _range(options["min"], options["max"])
+    default = options.get("default", kind[0] if choices else "")
+    if default != "" and "\n" not in str(default):
+        yield f"default `{default:g}`" if isinstance(default, float) else f"default `{default}`"
+
+
+def _range(low: float, high: float) -> str:
+    ends = [f"{end:.10g}" if abs(end) < LARGEST else "" for end in (low, high)]
+    if all(ends):
+        return " to ".join(ends)
+    return f"at least {ends[0]}" if ends[0] else f"at most {ends[1]}" if ends[1] else ""
 
 
 def _source(entry: Entry) -> str:
     text = f"`{entry.name}` in sweeps and on the command line"
-    text += f"; also known as {', '.join(f'`{alias}`' for alias in entry.aliases)}" if entry.aliases else ""
+    text += f"; also known as {prose(', '.join(entry.aliases))}" if entry.aliases else ""
     where = "built in" if not entry.version else f"from the plugin {entry.plugin} {entry.version}"
     return f"{text}; {where}."
 
 
-def _prose(text: str) -> str:
+def _paragraphs(text: str) -> str:
     """Docstrings indent nothing but formulas stand alone: keep paragraphs, show formulas as code."""
-    paragraphs = inspect.cleandoc(text).replace("``", "`").split("\n\n")
-    return "\n\n".join(f"```\n{inspect.cleandoc(p)}\n```" if _formula(p) else p for p in paragraphs)
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(f"```\n{inspect.cleandoc(p)}\n```" if _is_formula(p) else prose(p) for p in paragraphs)
 
 
-def _formula(paragraph: str) -> bool:
+def _is_formula(paragraph: str) -> bool:
     return "=" in paragraph and ". " not in paragraph and not paragraph.rstrip().endswith((".", ":"))
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    if not rows or not rows[0]:
-        return ""
-    if rows[0][0] != "name":
-        rows = [("name", "type"), *rows]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...samplers.level import Level
 from ...samplers.perturbation import (
@@ -46,6 +46,21 @@ def predict(
         times = told.times_of(model, levels)
         conds = [told.noisy(cond, change, seeds, levels, times) for cond in conds]
     return host.calc_cond_batch(model, list(conds), x, sigma, {**options, "transformer_options": given})
+
+
+def check(network: nn.Module, change: Any, shape: tuple[int, ...]) -> None:
+    """
+    Raises:
+        ValueError: if a model with this network cannot be asked so of x of this shape, as far as the network says.
+    """
+    if isinstance(change, Windows):
+        windows.check(network, shape)
+    elif isinstance(change, AttendedRegions):
+        Regions(network, change, shape)
+    elif isinstance(change, ScaledSkips):
+        skips.options({}, network, change)
+    elif isinstance(change, NoisyTime):
+        told.timed({}, network, change, [], [], [])
 
 
 def _with_regions(

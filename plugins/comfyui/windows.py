@@ -25,13 +25,21 @@ def predict(
         ValueError: for a network that is no U-Net, and for conditionings that belong to places of the image.
     """
     x, sigma, options = call
-    if not is_unet(model.diffusion_model) or x.ndim != 4:
-        raise ValueError(f"{architecture(model.diffusion_model)} is no U-Net, which takes x of any size")
+    check(model.diffusion_model, x.shape)
     for part in (part for cond in conds for part in cond):
         _check(part)
     found = boxes(x.shape, change)
     parts = [host.calc_cond_batch(model, list(conds), x[..., i, j].contiguous(), sigma, options) for i, j in found]
     return [mean_of(x, found, own) for own in zip(*parts, strict=True)]
+
+
+def check(network: Any, shape: Sequence[int]) -> None:
+    """
+    Raises:
+        ValueError: for a network that is no U-Net.
+    """
+    if not is_unet(network) or len(shape) != 4:
+        raise ValueError(f"{architecture(network)} is no U-Net, which takes x of any size")
 
 
 def _check(part: dict[str, Any]) -> None:
