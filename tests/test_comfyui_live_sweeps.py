@@ -103,7 +103,7 @@ def test_a_sweep_says_what_a_transformer_cannot_serve_and_runs_the_rest(live):
     assert "MMDiT is no U-Net" in found["best"]["text"][0]
     assert "| cfg" in found["table"]["text"][0]
     graph = sweep_graph(live, guidance="freeu", folder="sigmabench/refused")
-    with pytest.raises(HostError, match="no cell of this sweep can be run.* MMDiT is no U-Net"):
+    with pytest.raises(HostError, match=r"no cell of this sweep can be run.* MMDiT is no U-Net"):
         live.run(graph)
 
 
