@@ -5,6 +5,12 @@ predictions of a changed network take a call for each change. As a job ends the 
 
 All cells of a model begin with the same noise, so what they ask first is the same: the prediction for the starting
 noise of some images, at one level and of one branch, is computed once, in a call of its own, for every cell.
+
+Nothing is read of the device: what a job ends with lies there, whether its images are finite and how long they took
+too. So the host is ahead of a GPU, which never waits for it.
+
+In a call of another size a network rounds otherwise. Images of cells in company are those of cells alone within 1e-4
+of the largest element in float32, hence within one step of 255; where a judge's gradient leads, within 1e-2.
 """
 
 from __future__ import annotations
@@ -24,7 +30,10 @@ from ..samplers.perturbation import Branch, Perturbed
 from .branches import answering
 from .clock import Seconds, Span
 from .jobs import Done, Job, Live, Reply, Request, Walk
-from .protocols import Condition, Counting, Drawing, Model
+from .padding import Asked, filled
+from .protocols import Counting, Drawing, Model
+
+Evaluate = Callable[[Sequence[Request]], Sequence[Reply]]
 
 STARTS = 16  # predictions for starting noises that are kept
 
@@ -42,7 +51,7 @@ def generate(model: Model, jobs: Sequence[Job], device: str = "cpu") -> list[Ten
     return [ended[id(job)].x for job in jobs]  # type: ignore[misc]
 
 
-def produce(model: Model, jobs: Iterable[Job], device: str = "cpu", rows: int = 1) -> Iterator[Done]:
+def produce(model: Model, jobs: Iterable[Job], device: str = "cpu", rows: int = 1, unit: int = 1) -> Iterator[Done]:
     """Every job's images as it ends; an error ends its own job alone.
 
     A run starts from unit noise times the norm of its first level, as in diffusers and ComfyUI.
@@ -50,17 +59,19 @@ def produce(model: Model, jobs: Iterable[Job], device: str = "cpu", rows: int = 
     Args:
         rows: jobs are begun until so many images are at work; 1 is one job after the other, whose images are then the
             same to the last bit whatever other jobs there are.
+        unit: calls are filled up to multiples of so many rows, for networks that are executed by fixed sizes.
     """
     if isinstance(model, Drawing):
         yield from (_drawn(model, job) for job in jobs)
         return
-    waiting, live, starts = iter(jobs), list[Live](), _Starts(model)
+    evaluate = partial(predict, model, unit=unit)
+    waiting, live, starts = iter(jobs), list[Live](), _Starts(evaluate)
     while True:
         while sum(len(one.job.samples) for one in live) < rows and (job := next(waiting, None)) is not None:
             live.append(Live(model, job, device))
         if not live:
             return
-        _round(model, [walk for one in live for walk in one.walks if not walk.ended], starts)
+        _round(evaluate, [walk for one in live for walk in one.walks if not walk.ended], starts)
         for one in [one for one in live if one.ended]:
             live.remove(one)
             yield one.done()
@@ -88,8 +99,8 @@ def _declared(model: Drawing, job: Job) -> int:
 class _Starts:
     """Predictions for starting noises, by images, level and branch; the oldest are forgotten."""
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, evaluate: Evaluate) -> None:
+        self.evaluate = evaluate
         self.kept: OrderedDict[Any, tuple[Tensor, Span]] = OrderedDict()
 
     def answer(self, one: Walk, requests: Sequence[Request]) -> list[Reply]:
@@ -99,8 +110,8 @@ class _Starts:
             key = tuple(one.samples), one.cell.negative, one.cell.texts, level, branch
             if key not in self.kept:
                 span = Span(one.device)
-                (prediction,) = _call(answering(self.model, branch), [(x, level, own)])
-                self.kept[key] = prediction, span.end()
+                ((_, answer),) = self.evaluate([(x, level, {branch: own})])
+                self.kept[key] = answer[branch], span.end()
             self.kept.move_to_end(key)
             predictions[branch], span = self.kept[key]
             one.seconds.add(span)
@@ -109,7 +120,7 @@ class _Starts:
         return [(x, predictions)]
 
 
-def _round(model: Model, walks: Sequence[Walk], starts: _Starts) -> None:
+def _round(evaluate: Evaluate, walks: Sequence[Walk], starts: _Starts) -> None:
     """Answer what every walk asks."""
     starting, others = [one for one in walks if one.starting], [one for one in walks if not one.starting]
     for one in starting:
@@ -117,14 +128,14 @@ def _round(model: Model, walks: Sequence[Walk], starts: _Starts) -> None:
     if not others:
         return
     asked, span = [one.rows for one in others], Span(others[0].device)
-    _answer(others, partial(predict, model))
+    _answer(others, evaluate)
     span.end()
     for one, rows in zip(others, asked, strict=True):
         one.seconds.add(span, rows / sum(asked))
 
 
 @torch.no_grad()
-def _answer(walks: Sequence[Walk], evaluate: Callable[[Sequence[Request]], Sequence[Reply]]) -> None:
+def _answer(walks: Sequence[Walk], evaluate: Evaluate) -> None:
     """Let each go on with its reply. Where the call for all fails, each is asked for alone, so that one fails alone."""
     try:
         replies = evaluate([one.request for one in walks])
@@ -139,7 +150,7 @@ def _answer(walks: Sequence[Walk], evaluate: Callable[[Sequence[Request]], Seque
         one.answer(reply)
 
 
-def predict(model: Model, requests: Sequence[Request]) -> list[Reply]:
+def predict(model: Model, requests: Sequence[Request], unit: int = 1) -> list[Reply]:
     """Evaluate all branches of all requests and hand each run its own predictions: one call for each change."""
     answers: list[tuple[Tensor, dict[Branch, Tensor]]] = [(x, {}) for x, _, _ in requests]
     asked: dict[Any, list[tuple[int, Branch]]] = {}
@@ -147,13 +158,14 @@ def predict(model: Model, requests: Sequence[Request]) -> list[Reply]:
         for branch in by_branch:
             asked.setdefault(branch.change if isinstance(branch, Perturbed) else None, []).append((i, branch))
     for places in asked.values():
-        parts = _call(answering(model, places[0][1]), [(*requests[i][:2], requests[i][2][b]) for i, b in places])
+        asking = [(*requests[i][:2], requests[i][2][b]) for i, b in places]
+        parts = _call(answering(model, places[0][1]), filled(asking, unit))[: len(places)]
         for (i, branch), part in zip(places, parts, strict=True):
             answers[i][1][branch] = part
     return [(x, predictions) for x, predictions in answers]
 
 
-def _call(model: Model, calls: Sequence[tuple[Tensor, Level, Condition]]) -> Sequence[Tensor]:
+def _call(model: Model, calls: Sequence[Asked]) -> Sequence[Tensor]:
     """One call of the network for all of these, and each one's part of the answer."""
     x = torch.cat([x for x, _, _ in calls])
     rows = [level for x, level, _ in calls for _ in range(len(x))]

@@ -22,6 +22,7 @@ from .clock import Span
 from .engine import produce
 from .images import PREVIEW, PREVIEWS, preview, write_images
 from .jobs import Done, Job
+from .padding import unit_of
 from .protocols import Model, Sample
 from .readback import beside
 from .references import is_state, observe
@@ -66,8 +67,9 @@ class Maker:
             draw: the samples of images start ... stop - 1.
         """
         rows = 1 if self.device == "cpu" else 2 * self.sweep.batch_size
+        unit = 1 if self.sweep.execution == "eager" else unit_of(rows)
         try:
-            for done in produce(self.model, self._jobs(todo, draw, outcome), self.device, rows):
+            for done in produce(self.model, self._jobs(todo, draw, outcome), self.device, rows, unit):
                 shard = self.shards.pop(id(done.job))
                 if shard.closed:
                     continue
@@ -144,7 +146,7 @@ class Maker:
                 continue
             try:
                 self._receive(shard, wait=True)
-                self.store.put(shard.cell, shard.start, shard.observations(), shard.metadata(self.device))
+                self.store.put(shard.cell, shard.start, shard.observations(), shard.metadata(self.device, self.sweep.execution))
             except Exception as error:
                 self._give_up(shard, error, outcome)
             else:

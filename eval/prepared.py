@@ -11,6 +11,7 @@ import torch
 from ..plugins.registry import build
 from .cells import Planned, plan, samples
 from .errors import UsageError
+from .execution.executed import check_device, executed
 from .plans import Plan
 from .protocols import Drawing, Given, Model
 from .sweep import Sweep, metric_instances
@@ -25,6 +26,7 @@ class Prepared:
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep, self.device = sweep, device_of(sweep)
+        _usage("this sweep", check_device, sweep.execution, self.device)
         self.load = lru_cache(maxsize=1)(self._load)  # one model in memory at a time
         metrics = metric_instances(sweep)
         self.plan = self._plan()
@@ -73,7 +75,8 @@ class Prepared:
         return list(observers.values())
 
     def _load(self, text: str) -> Model:
-        return _usage(f"model {text}", build("backend", text).load, self.device, self.sweep.dtype)
+        model = _usage(f"model {text}", build("backend", text).load, self.device, self.sweep.dtype)
+        return _usage(f"model {text}", executed, model, self.sweep.execution)
 
 
 def device_of(sweep: Sweep) -> str:

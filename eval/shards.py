@@ -60,14 +60,15 @@ class Shard:
         parts = [self.parts[start] for start in sorted(self.parts)]
         return {name: np.concatenate([part[name] for part in parts if name in part]) for name in parts[0]}
 
-    def metadata(self, device: str) -> dict[str, str]:
-        """Times, evaluations, device and versions."""
+    def metadata(self, device: str, execution: str) -> dict[str, str]:
+        """Times, evaluations, device, execution of the network and versions."""
         batches = [(images, round(float(seconds), 6)) for images, seconds in self.batches]
         return {
             "seconds": repr(sum(seconds for _, seconds in batches)),
             "batches": json.dumps(batches),
             "evaluations": str(self.evaluations),
             "device": device_name(device),
+            "execution": execution,
             **versions(),
         }
 

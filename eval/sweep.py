@@ -32,6 +32,7 @@ from pydantic import (
 from ..plugins.names import resolve
 from ..plugins.registry import build, describe
 from .errors import UsageError
+from .execution.names import Execution
 from .prompts import check_prompts, read_prompts
 from .scales import scaled
 
@@ -148,6 +149,11 @@ class Sweep(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU where there is one")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="number format of the network; states are float32 at least"
+    )
+    execution: Execution = Field(
+        "eager",
+        description="of the network: as it is written, as CUDA graphs, or compiled; cells are the same in all, their "
+        "numbers differ by rounding",
     )
     save_images: bool = Field(False, description="write every image as PNG beside the results")
 

@@ -14,15 +14,24 @@ from ..samplers.attention import Attention
 
 ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 
+_replaced: list[nn.Module] = []
+
+
+def anything_replaced() -> bool:
+    """Whether the forward of any module is another function now."""
+    return bool(_replaced)
+
 
 @contextmanager
 def forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
     """The module's forward is another function; the one before comes back whatever happens."""
     own = module.__dict__.get("forward")  # accelerate and others put theirs there
     module.__dict__["forward"] = forward
+    _replaced.append(module)
     try:
         yield
     finally:
+        _replaced.remove(module)
         if own is None:
             del module.__dict__["forward"]
         else:
