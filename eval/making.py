@@ -146,7 +146,9 @@ class Maker:
                 continue
             try:
                 self._receive(shard, wait=True)
-                self.store.put(shard.cell, shard.start, shard.observations(), shard.metadata(self.device, self.sweep.execution))
+                self.store.put(
+                    shard.cell, shard.start, shard.observations(), shard.metadata(self.device, self.sweep.execution)
+                )
             except Exception as error:
                 self._give_up(shard, error, outcome)
             else:
