@@ -6,6 +6,8 @@ A reference belongs to a model, a schedule, a guidance, prompts and seeds, not t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,10 +63,18 @@ def solution(store: Store, cell: Cell, samples: Sequence[Sample]) -> np.ndarray:
     Raises:
         KeyError: for a sample whose solution has not been made.
     """
-    from safetensors.numpy import load_file
-
     wanted, found = {sample.index for sample in samples}, dict[int, np.ndarray]()
     for shard in store.shards(cell):
         if not wanted.isdisjoint(range(shard.start, shard.stop)):
-            found |= dict(zip(range(shard.start, shard.stop), load_file(shard.path)[NAME], strict=True))
+            found |= dict(
+                zip(range(shard.start, shard.stop), _rows(shard.path, shard.path.stat().st_mtime_ns), strict=True)
+            )
     return np.stack([found[sample.index] for sample in samples])
+
+
+@lru_cache(maxsize=2)
+def _rows(path: Path, changed: int) -> np.ndarray:
+    """Of a shard, read once for all batches whose solutions are in it."""
+    from safetensors.numpy import load_file
+
+    return load_file(path)[NAME]

@@ -60,6 +60,6 @@ class Swept:
 
     def observe(self, images: int) -> Callable[[], object]:
         """Every observer on so many images."""
-        pixels = torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8)
+        pixels = torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8, device=self.device)
         prompts = [PROMPTS[i % len(PROMPTS)] for i in range(images)]
         return lambda: [observer(pixels, prompts) for observer in self.observers]
