@@ -35,7 +35,8 @@ class EmbeddedModel:
         self.id = f"embedded/{variant}-{generator.hash}-{text.hash}"
         self.text, self.dtype = text, dtype
         self._predict = read_scheduler("DDIMScheduler", generator.scheduler_config)
-        self.schedule, self.prediction, self.shape = self._predict.schedule, self._predict.kind, SHAPE
+        self.schedule, self.prediction = self._predict.schedule, self._predict.kind
+        self.shape = (SHAPE[0], *[generator.unet.config.sample_size] * 2)
         # a copy, because the loaded network is shared and whoever counts evaluations puts hooks on this one
         unet: Any = copy.deepcopy(generator.unet)
         self.network: nn.Module = unet.to(memory_format=torch.channels_last)

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from ..cells import samples
 from ..engine import produce
 from ..jobs import Job
+from ..results import results
 from ..runner import Runner
+from ..store import Store
 from ..sweep import load_sweep
 
 PROMPTS = ["a photo of a cat", "a photo of a ship", "a photo of a frog", "a photo of a truck"]
@@ -21,10 +24,12 @@ PROMPTS = ["a photo of a cat", "a photo of a ship", "a photo of a frog", "a phot
 class Swept:
     """A prepared sweep that can be run again and again; with guidance, so that a step costs two rows an image."""
 
-    def __init__(self, samplers: Sequence[str], steps: int, images: int, batch: int, device: str) -> None:
+    def __init__(
+        self, samplers: Sequence[str], steps: int, images: int, batch: int, device: str, **further: Any
+    ) -> None:
         fields = {
             "samplers": list(samplers), "steps": steps, "guidance": "cfg(3)", "images": images, "batch_size": batch,
-            "device": device, "prompts": PROMPTS, "metrics": ["fd", "clip_score"],
+            "device": device, "prompts": PROMPTS, "metrics": ["fd", "clip_score"], **further,
         }  # fmt: skip
         self.sweep = load_sweep(None, fields)
         self.runner = Runner(self.sweep, Path(tempfile.gettempdir(), "sigmabench-not-written"))
@@ -36,7 +41,17 @@ class Swept:
     def run(self) -> None:
         """All of it, observations and files included."""
         with tempfile.TemporaryDirectory() as folder:
-            self.runner.elsewhere(Path(folder)).run(lambda images, cell: None)
+            self._run(Path(folder))
+
+    def numbers(self) -> pd.DataFrame:
+        """All of it, and every cell's numbers with their intervals, comparisons and standings."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._run(Path(folder))
+            return results(self.runner.plan, Store(Path(folder)))
+
+    def _run(self, folder: Path) -> None:
+        if failed := self.runner.elsewhere(folder).run(lambda images, cell: None).failed:
+            raise RuntimeError(f"nothing was measured: {failed}")
 
     def sample(self) -> int:
         """The engine alone; returns how many rows the network was asked for, shared ones counted once for each cell."""
