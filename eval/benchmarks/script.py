@@ -1,8 +1,8 @@
 """The whole sweep beside a straightforward script: the same cells, networks, noise, features and numbers.
 
 Ours ends with every number, its interval and all comparisons, theirs with the numbers. Its pages are not in it: the
-script has none. At 32 px the network takes nearly all the time of both; at 256 px a network of next to no cost shows
-the path around it.
+script has none. At 32 px the network takes nearly all the time of both; at 256 px a network that answers zero shows the
+path around it. Its images are noise, which PNG packs in three quarters of the time that photographs take.
 """
 
 from __future__ import annotations

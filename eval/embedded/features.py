@@ -57,8 +57,10 @@ class FeatureNet(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """In evaluation the mean over an image and its mirror image, so that both have the same features."""
-        features = self._view(pixels)
-        return features if self.training else (features + self._view(pixels.flip(-1))) / 2
+        if self.training:
+            return self._view(pixels)
+        one, other = self._view(torch.cat([pixels, pixels.flip(-1)])).chunk(2)
+        return (one + other) / 2
 
     def _view(self, pixels: torch.Tensor) -> torch.Tensor:
         x = F.gelu(self.whiten(normalise(pixels, self.mean, self.std)), approximate="tanh")
