@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+from ..costs.measuring import Spread, spread
+
+__all__ = ["Spread", "in_turns", "ratios", "ready", "spread", "timed"]
 
 Prepare = Callable[[], Callable[[], object]]
 """Makes a fresh run, ready to go; the making is not timed."""
-
-
-class Spread(NamedTuple):
-    """A median and the quartiles around it."""
-
-    median: float
-    low: float
-    high: float
 
 
 def in_turns(contestants: Mapping[str, Prepare], rounds: int, device: str) -> dict[str, list[float]]:
@@ -49,13 +43,6 @@ def timed(run: Callable[[], object], device: str) -> float:
     run()
     torch.cuda.synchronize()
     return time.perf_counter() - began
-
-
-def spread(values: list[float]) -> Spread:
-    if len(values) < 2:
-        return Spread(values[0], values[0], values[0])
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return Spread(median, low, high)
 
 
 def ratios(ours: list[float], theirs: list[float]) -> Spread:

@@ -1,73 +1,66 @@
-"""Seconds of a round of predictions, of an image and of a report, measured on the sweep's own model and metrics."""
+"""What a sweep's own model, metrics and report take on this machine, measured in seconds and in some of them."""
 
 from __future__ import annotations
 
 import dataclasses
-import statistics
-import tempfile
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from ...samplers.level import variance_preserving
-from ..branches import condition, named, texts_of
-from ..cells import samples
-from ..engine import predict
-from ..protocols import Drawing, Model
-from ..publish import publish
+from ..cells import Planned
+from ..protocols import Drawing
 from ..references import of_all
 from ..runner import Runner
+from .beside import Beside, Still, beside
 from .counting import Branches, Counted
-from .sharing import Shared
+from .measuring import Clock, Spread
+from .rounds import first_answer, rounds
 
-ROUNDS = 5
-"""Timed rounds of each kind, after one that is not; their median counts."""
+TRIAL = 4
+"""Cells whose images are looked at and reported."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """What was measured, in seconds."""
+    """Seconds, with the quartiles of their repeats."""
 
     batch: int
-    rounds: dict[Branches, float]
+    rounds: dict[Branches, Spread]
     """Of one batch: one answer to a request for these branches."""
-    image: float
-    """Of one image beside the predictions: the sampler's steps, decoding, the metrics' networks, the store."""
-    page: float
-    """Of a report, whatever its size."""
-    cell: float
-    """Of one cell more in it."""
+    beside: Beside
 
 
-def calibrate(runner: Runner, backend: str, counted: Mapping[str, Counted], trial: int = 3) -> Calibration:
-    """Time a round of every kind that the model's cells ask for, then make one batch of its ``trial`` cheapest cells
-    and their report in a folder that is thrown away.
+def calibrate(
+    runner: Runner, backend: str, counted: Mapping[str, Counted], clock: Clock = time.perf_counter
+) -> Calibration:
+    """Time rounds of every kind that the model's cells ask for; then look at one batch of images for each of a few
+    cells, and report them, in folders that are thrown away.
 
     Args:
         counted: what the cells ask, and the reference solutions that their metrics need, by key.
+        clock: says seconds.
     """
-    model = runner.prepared.load(backend)
-    cells = [planned for planned in runner.plan.runnable if planned.backend == backend]
-    batch = min(runner.sweep.batch_size, runner.sweep.images)
-    asked = dict.fromkeys(kind for each in counted.values() for kind in each.kinds)
-    rounds = {kind: 0.0 if isinstance(model, Drawing) else _round(runner, model, kind, batch) for kind in asked}
-    cheapest = sorted(cells, key=lambda each: counted[each.cell.key].evaluations)[:trial]
-    with tempfile.TemporaryDirectory() as folder:
-        elsewhere = runner.elsewhere(Path(folder))
-        made = _timed(lambda: elsewhere.extend(cheapest, batch, lambda images, cell: None), runner.device)
-        sweep = runner.sweep.model_copy(update={"images": batch})
-        reports = [dataclasses.replace(runner.plan, sweep=sweep, cells=cheapest[:n]) for n in (1, 1, len(cheapest))]
-        _, one, all_ = (_timed(partial(publish, plan, Path(folder)), runner.device) for plan in reports)
-    made_of = [*cheapest, *of_all(cheapest, runner.observers)]
-    shared, trials = Shared(batch, batch), [counted[each.cell.key] for each in made_of]
-    predicted = sum(seconds_of(asked, rounds, shared.pays(asked)) for asked in trials)
-    image = max(made - predicted, 0.0) / (batch * len(made_of))
-    more = max(all_ - one, 0.0) / max(len(cheapest) - 1, 1)
-    return Calibration(batch, rounds, image, max(one - more, 0.0), more)
+    model: Any = runner.prepared.load(backend)
+    cells = sorted(
+        (planned for planned in runner.plan.runnable if planned.backend == backend),
+        key=lambda planned: counted[planned.cell.key].evaluations,
+    )
+    batch, trial = min(runner.sweep.batch_size, runner.sweep.images), cells[:TRIAL]
+    if isinstance(model, Drawing):
+        asked = {kind for each in counted.values() for kind in each.kinds}
+        found, still = dict.fromkeys(asked, Spread(0.0, 0.0, 0.0)), model
+    else:
+        trial += [_reseeded(trial[0], i) for i in range(1, TRIAL - len(trial) + 1)]
+        every = [planned.cell for planned in (*cells, *of_all(cells, runner.observers))]
+        found = rounds(runner, model, every, counted, batch, clock)
+        branch = counted[trial[0].cell.key].first[1][0]
+        still = Still(model, first_answer(runner, model, trial[0].cell, branch, batch)[0])
+    return Calibration(batch, found, beside(runner, still, trial, batch, clock))
+
+
+def _reseeded(planned: Planned, number: int) -> Planned:
+    """Another cell like this one, where a sweep has few."""
+    return dataclasses.replace(planned, cell=dataclasses.replace(planned.cell, seed=planned.cell.seed + number))
 
 
 def seconds_of(counted: Counted, rounds: Mapping[Branches, float], first: Branches) -> float:
@@ -75,25 +68,3 @@ def seconds_of(counted: Counted, rounds: Mapping[Branches, float], first: Branch
     return sum(rounds[(branch,)] for branch in first) + sum(
         rounds[kind] * times for kind, times in counted.others.items()
     )
-
-
-def _round(runner: Runner, model: Model, branches: Branches, batch: int) -> float:
-    """Median seconds of one answer, for one batch among as many as the engine keeps at work."""
-    drawn = samples(runner.sweep, runner.plan.prompts, 0, batch)
-    texts = texts_of([sample.prompt for sample in drawn], runner.sweep.negative, named(runner.sweep.texts))
-    conditions = {branch: condition(model, branch, texts, [sample.seed for sample in drawn]) for branch in branches}
-    level = variance_preserving(1.0)
-    x = torch.randn((batch, *model.shape), generator=torch.Generator().manual_seed(0)).to(runner.device)
-    together = 1 if runner.device == "cpu" else 2
-    answer = partial(predict, model, [(x, level, conditions)] * together)
-    with torch.no_grad():
-        answer()
-        return statistics.median(_timed(answer, runner.device) for _ in range(ROUNDS)) / together
-
-
-def _timed(work: Callable[[], Any], device: str) -> float:
-    began = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began

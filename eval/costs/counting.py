@@ -72,11 +72,11 @@ def _requests(cell: Cell, model: Model) -> list[tuple[Level, Branches]]:
         except StopIteration:
             return found
         found.append((level, tuple(branches)))
-        reply = x, {branch: _answer(branch, x, level) for branch in branches}
+        reply = x, {branch: closed_form(branch, x, level) for branch in branches}
 
 
-def _answer(branch: Branch, x: Tensor, level: Level) -> Tensor:
-    """As many channels as a model answers with."""
+def closed_form(branch: Branch, x: Tensor, level: Level) -> Tensor:
+    """The prediction for unit normal data, of as many channels as a model answers with."""
     x0 = x * (level.alpha / level.norm**2)
     change = branch.change if isinstance(branch, Perturbed) else None
     more = {WatchedAttention: x0[:, :1], AttendedRegions: x0[:, :2] * 0.0, Judged: x0 * 0.0}.get(type(change))

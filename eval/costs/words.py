@@ -10,6 +10,7 @@ import pandas as pd
 from rich.table import Table
 
 from .estimate import Estimate
+from .measuring import Spread
 
 
 def words(found: Estimate, workers: int) -> Iterator[str]:
@@ -18,21 +19,22 @@ def words(found: Estimate, workers: int) -> Iterator[str]:
     refused = f"; {found.refused} cells are refused" if found.refused else ""
     cells = "1 cell" if len(found.cells) == 1 else f"{len(found.cells)} cells"
     yield f"{cells}, {images:,} images to make, {evaluations:,} evaluations of the network{refused}."
+    begin = f"the start {span(found.start)}, " if found.start else ""
     yield (
-        f"{span(found.seconds())} on one {found.device}: predictions {span(found.network)}, "
-        f"images beside them {span(found.beside)}, the report {span(found.report)}."
+        f"{within(found.seconds())} on one {found.device}: {begin}predictions {span(found.network.median)}, "
+        f"images beside them {span(found.beside.median)}, the report {span(found.report.median)}."
     )
     if workers > 1:
-        whole = span(found.network + found.beside)
-        yield f"{span(found.seconds(workers))} with {workers} workers, {whole} of {found.device} time in all."
+        whole = span(found.network.median + found.beside.median)
+        yield f"{within(found.seconds(workers))} with {workers} workers, {whole} of {found.device} time in all."
     if found.worst > 1:
-        most = found.worst * (found.network + found.beside) / workers + found.report
-        yield f"Up to {span(most)} if until: separated goes on with every cell to its budget."
+        most = found.seconds(workers, found.worst)
+        yield f"Up to {within(most)} if until: separated goes on with every cell to its budget."
 
 
 def table(found: Estimate) -> Table:
     """A row for each sampler: its cells, its evaluations an image, its share of the time."""
-    whole = max(found.network + found.beside, 1e-9)
+    whole = max(found.network.median + found.beside.median, 1e-9)
     shown = Table("sampler", "cells", "evaluations an image", "time", "share", box=None, pad_edge=False)
     for sampler, rows in _frame(found).groupby("sampler", sort=False):
         each = rows["evaluations"] / rows["images"].clip(lower=1)
@@ -44,9 +46,15 @@ def table(found: Estimate) -> Table:
 
 def as_json(found: Estimate, workers: int) -> str:
     """All numbers, a row for each cell."""
-    fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found) if f.name != "cells"}
-    rows = _frame(found).to_dict("records")
-    return json.dumps({**fields, "workers": workers, "seconds": found.seconds(workers), "cells": rows}, indent=1)
+    fields = {f.name: _plain(getattr(found, f.name)) for f in dataclasses.fields(found) if f.name != "cells"}
+    rows, (seconds, low, high) = _frame(found).to_dict("records"), found.seconds(workers)
+    interval = {"seconds": seconds, "seconds_low": low, "seconds_high": high}
+    return json.dumps({**fields, "workers": workers, **interval, "cells": rows}, indent=1)
+
+
+def within(seconds: Spread) -> str:
+    """ "42 s (37 s to 48 s)"."""
+    return f"{span(seconds.median)} ({span(seconds.low)} to {span(seconds.high)})"
 
 
 def span(seconds: float) -> str:
@@ -61,6 +69,10 @@ def span(seconds: float) -> str:
     if whole < 3 * 86400:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole / 86400:,.0f} days"
+
+
+def _plain(value: object) -> object:
+    return value.median if isinstance(value, Spread) else value
 
 
 def _frame(found: Estimate) -> pd.DataFrame:
