@@ -1,12 +1,17 @@
 """What a sweep costs: every evaluation counted before it is made, and nothing counted that is there already."""
 
 import json
+import time
 
 import pytest
+import torch
 
 from sigmabench.eval.cells import samples
+from sigmabench.eval.costs.beside import Still, beside
 from sigmabench.eval.costs.counting import count
-from sigmabench.eval.costs.estimate import estimate
+from sigmabench.eval.costs.estimate import Estimate, estimate
+from sigmabench.eval.costs.measuring import MOST, PATIENCE, Spread, repeated
+from sigmabench.eval.costs.rounds import rounds
 from sigmabench.eval.costs.sharing import Shared
 from sigmabench.eval.costs.words import as_json, span, words
 from sigmabench.eval.engine import counted as calls_of
@@ -20,6 +25,12 @@ FIELDS = {
     "guidance": ["cfg(2)"], "device": "cpu", "prompts": ["a", "b"], "images": 8, "batch_size": 4,
     "metrics": ["luminance"],
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def few_repeats(monkeypatch):
+    monkeypatch.setattr("sigmabench.eval.costs.beside.LOOKS", 2)
+    monkeypatch.setattr("sigmabench.eval.costs.beside.REPORTS", 1)
 
 
 def runner(folder, **changes):
@@ -82,6 +93,7 @@ def test_words_and_numbers_agree(tmp_path):
     assert said[-1].startswith("Up to ")
     row = json.loads(as_json(found, workers=2))
     assert row["seconds"] == pytest.approx((row["network"] + row["beside"]) / 2 + row["report"])
+    assert row["seconds_low"] < row["seconds"] < row["seconds_high"]
     assert [cell["evaluations"] for cell in row["cells"]] == [64]
 
 
@@ -91,3 +103,41 @@ def test_words_and_numbers_agree(tmp_path):
 )
 def test_spans(seconds, text):
     assert span(seconds) == text
+
+
+def test_a_round_is_timed_where_the_cells_come_to_it(tmp_path):
+    """Every kind of request has its own time: alone, in a pair, and of a guidance that begins late on the way."""
+    made = runner(tmp_path, guidance=["cfg(2)", "interval(cfg(3), sigma_lo=0.5, sigma_hi=5)"], steps=[6])
+    model = made.prepared.load(made.sweep.models[0])
+    cells = [planned.cell for planned in made.plan.runnable]
+    counts = {cell.key: count(cell, model) for cell in cells}
+    found = rounds(made, model, cells, counts, 4, time.process_time)
+    assert set(found) == {("cond", "uncond"), ("cond",), ("uncond",)}
+    assert all(0 <= low <= median <= high for median, low, high in found.values())
+
+
+def test_what_is_beside_predictions_is_measured_without_any(tmp_path):
+    made = runner(tmp_path, samplers=["euler", "heun"])
+    model = made.prepared.load(made.sweep.models[0])
+    cells = made.plan.runnable
+    with calls_of(model.network) as rows:
+        image, page, cell = beside(made, Still(model, torch.zeros(4, *model.shape)), cells, 4, time.perf_counter)
+    assert rows == []
+    assert 0 < image.low <= image.median <= image.high < page.median
+    assert cell.median >= 0
+
+
+def test_a_second_measurement_is_added_until_their_spread_is_known():
+    assert repeated([9.0, 1.0, 1.0, 1.0, 5.0]) == Spread(1.0, 1.0, 1.0)  # the first finds what is done once
+    assert len({repeated(iter([9.0, *range(1, n + 1)])) for n in (MOST, MOST + 1, MOST + 5)}) == 1
+    assert repeated([9.0, 2 * PATIENCE, 1.0]) == Spread(2 * PATIENCE, 2 * PATIENCE, 2 * PATIENCE)
+    assert repeated([9.0]) == Spread(9.0, 9.0, 9.0)
+    with pytest.raises(ValueError, match="nothing was measured"):
+        repeated([])
+
+
+def test_an_interval_is_that_of_the_measurements_and_a_tenth():
+    found = Estimate([], 0, Spread(10, 9, 12), Spread(2, 2, 2), Spread(1, 1, 2), "cpu", 1.0, start=3.0)
+    assert found.seconds() == pytest.approx((16, 15 * 0.9, 19 * 1.1))
+    assert found.seconds(workers=2) == pytest.approx((13, 12.5 * 0.9, 15 * 1.1))
+    assert "16 s (14 s to 21 s) on one cpu: the start 3.0 s, predictions 10 s" in " ".join(words(found, workers=1))

@@ -110,5 +110,6 @@ def saved(folder: Path, side: int) -> Path:
     )  # fmt: skip
     unet.save_pretrained(folder / "unet")
     options = {**LINEAR, "prediction_type": "v_prediction", "timestep_spacing": "trailing", "clip_sample": False}
-    DDIMScheduler(**options).save_pretrained(folder / "scheduler")
+    scheduler: Any = DDIMScheduler(**options)
+    scheduler.save_pretrained(folder / "scheduler")
     return folder

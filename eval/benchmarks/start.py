@@ -16,8 +16,8 @@ COMMANDS = {"sigmabench --help": ("-m", "sigmabench", "--help"), "sigmabench lis
 
 
 def rows(device: str) -> Iterator[Row]:
-    runs: dict[str, Callable[[], float]] = {what: partial(_seconds, *given) for what, given in COMMANDS.items()}
-    runs["theirs"] = partial(_seconds, *IMPORTS)
+    runs: dict[str, Callable[[], float]] = {what: partial(of_process, *given) for what, given in COMMANDS.items()}
+    runs["theirs"] = partial(of_process, *IMPORTS)
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(ROUNDS + 1):
         for name, run in runs.items():
@@ -28,12 +28,14 @@ def rows(device: str) -> Iterator[Row]:
         yield compared(what, "import torch, diffusers", times[what], times["theirs"], GOAL, ("ms", 1e3))
 
 
-def _seconds(*arguments: str) -> float:
-    before = _used()
+def of_process(*arguments: str) -> float:
+    """CPU seconds of a Python of its own with these arguments."""
+    before = of_children()
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-    return _used() - before
+    return of_children() - before
 
 
-def _used() -> float:
+def of_children() -> float:
+    """CPU seconds of all processes that were started here and have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from cleanfid.fid import get_files_features
 from cleanfid.resize import make_resizer
-from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from diffusers.image_processor import VaeImageProcessor
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 from torch import Tensor
@@ -27,6 +28,9 @@ SCHEDULERS = {"ddim": DDIMScheduler, "euler": EulerDiscreteScheduler, "dpmpp_2m"
 
 class TextToImage(DiffusionPipeline):
     """Prompts to PIL images, in the manner of diffusers' own pipelines; pixels are stacked two by two in channels."""
+
+    unet: Any
+    scheduler: Any
 
     def __init__(self, unet: Any, scheduler: Any, encode: Callable[[Sequence[str]], Tensor]) -> None:
         super().__init__()
@@ -64,7 +68,7 @@ class Judges(NamedTuple):
 def sweep(
     folder: Path, pipe: TextToImage, judges: Judges, prompts: Sequence[str], *, seeds: Sequence[int], steps: int,
     scale: float, batch: int, distance: Callable[..., float],
-) -> dict[str, dict[str, float]]:  # fmt: skip
+) -> dict[str, Mapping[str, float]]:  # fmt: skip
     """Both numbers of every cell.
 
     Args:

@@ -28,16 +28,20 @@ def plan(
 ) -> None:
     """Say what a sweep takes before it starts.
 
-    Evaluations are counted exactly. Seconds come from a short calibration on this machine: rounds of predictions, and
-    one batch of the three cheapest cells.
+    Evaluations are counted exactly. Seconds come from a short calibration on this machine: rounds of predictions, a
+    batch of images looked at and reported. They are said with the interval in which they lie.
     """
+    import time
+
     from ..costs.estimate import estimate
     from ..costs.words import as_json, table, words
     from ..runner import Runner
     from ..sweep import load_sweep
 
     folder = out or Path("runs", file.stem)
-    found = estimate(Runner(load_sweep(file, {"images": images} if images else {}), folder), folder)
+    imported, began = time.process_time(), time.perf_counter()
+    runner = Runner(load_sweep(file, {"images": images} if images else {}), folder)
+    found = estimate(runner, folder, start=imported + time.perf_counter() - began)
     if json:
         typer.echo(as_json(found, workers))
         return
