@@ -26,7 +26,7 @@ from .start import of_children, of_process
 from .timing import spread, timed
 
 GOAL = 0.15
-IMAGES = {"cpu": 40, "cuda": 2000}
+IMAGES = {"cpu": 40, "cuda": 500}
 KINDS: dict[str, Mapping[str, Any]] = {
     "few steps, two metrics": {"samplers": ["euler", "heun"], "steps": 5, "metrics": ["fd", "clip_score"]},
     "few and many steps": {"samplers": ["euler", "dpmpp_2m_sde"], "steps": [2, 20], "metrics": "luminance"},

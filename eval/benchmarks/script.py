@@ -7,6 +7,7 @@ path around it. Its images are noise, which PNG packs in three quarters of the t
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -29,7 +30,7 @@ from .timing import in_turns, ready
 
 SCALE, ROUNDS, GOAL = 3.0, 3, 1.0
 PEER = "diffusers pipeline, PNG files, clean-fid and open_clip over them"
-IMAGES = {"cpu": 32, "cuda": 512}
+IMAGES = {"cpu": 32, "cuda": 128}
 SIDE = 256
 
 
@@ -82,7 +83,7 @@ def script(network: Path, device: str) -> tuple[users_script.TextToImage, users_
     pipe = users_script.TextToImage(unet, DDIMScheduler.from_config(generator.scheduler_config), text.encode_tokens)
     reference = load_reference(EMBEDDED, f"features/{net.name}", EMBEDDED)
     judges = users_script.Judges(
-        net.to(device), 32, reference.mean, reference.cov, text.clip, text.preprocess, text.tokenizer
+        copy.deepcopy(net).to(device), 32, reference.mean, reference.cov, text.clip, text.preprocess, text.tokenizer
     )
     return pipe, judges
 
