@@ -21,6 +21,7 @@ from sigmabench.eval.embedded.training import Trainer
 from sigmabench.eval.on_gpu import __main__ as command
 from sigmabench.eval.on_gpu import agreement, bundle, collect, learning, packing, stages, summary, sweep
 from sigmabench.eval.on_gpu import train as training
+from sigmabench.eval.on_gpu.looks import looks
 from sigmabench.eval.results import evaluate
 from sigmabench.eval.runner import Runner
 from sigmabench.eval.store import Store
@@ -184,6 +185,12 @@ def test_networks_and_noise_agree_with_themselves(monkeypatch):
     assert all(difference <= tolerance for tolerance, difference in found.values())
     assert found["embedded network, float64"][1] == 0
     assert 0 < found["embedded network, float32"][1] < 1e-6 < found["embedded network, bfloat16"][1]
+
+
+def test_images_are_seen_as_by_themselves():
+    compared = list(looks("cpu", 6))
+    assert len(compared) == 13
+    assert all(difference() <= tolerance for _, tolerance, difference in compared)
 
 
 # the sweep

@@ -1,4 +1,4 @@
-"""What the device gives beside what the CPU gives: noise, guidance, networks, pipelines, and jobs in company.
+"""What the device gives beside what the CPU gives: noise, guidance, networks, pipelines, jobs in company, what is seen.
 
 Samplers on closed forms in float64 are the benchmarks' part ``agreement``. Here the networks are real, TF32 is off
 unless a check says so, and a difference is the largest one of an element over the largest element.
@@ -29,6 +29,7 @@ from ..cells import Cell
 from ..engine import generate
 from ..jobs import Job
 from ..protocols import Model, Sample
+from .looks import apart, looks
 from .stages import Found, Task
 
 PROMPTS, STEPS, SEED = ("a photo of a cat", "a bright photo of a ship"), 4, 7
@@ -94,7 +95,8 @@ def full_precision() -> Iterator[None]:
 
 
 def _checks(task: Task) -> Iterator[Check]:
-    for what, tolerance, difference in (*_noises(task.device), *_networks(task.device)):
+    seen = looks(task.device, 12 if task.small else 48)
+    for what, tolerance, difference in (*_noises(task.device), *_networks(task.device), *seen):
         yield _tried(what, tolerance, difference)
     yield from _companies(task)
     for name in list(PIPELINES)[: 1 if task.small else None]:
@@ -218,9 +220,3 @@ def _job(model: Model, sampler: str, guidance: str, steps: int, prompts: Sequenc
     settings = (model.id, sampler, "model", "trailing", steps, guidance, "", SEED, "float32")
     cell = Cell(*settings, negative=prompts[0], texts=tuple(f"{name}={prompts[1]}" for name in FURTHER))
     return Job(cell, [Sample(i, SEED + i, prompt) for i, prompt in enumerate(prompts)])
-
-
-def apart(own: Tensor, there: Tensor) -> float:
-    """The largest difference, over the largest element of the first."""
-    own, there = own.detach().cpu().double(), there.detach().cpu().double()
-    return ((own - there).abs().max() / own.abs().max()).item()
