@@ -75,7 +75,9 @@ def test_image_to_image_starts_from_the_noised_image(saved, tmp_path, make, stre
     near(ours(model, guidance), expected)
 
 
-NOISE = pytest.mark.xfail(strict=True, reason="at strength 1 diffusers starts from noise also where the image is kept")
+NOISE = pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="at strength 1 diffusers starts from noise also where the image is kept"
+)
 
 
 @pytest.mark.parametrize(

@@ -324,7 +324,9 @@ def test_a_multistep_sampler_converges_where_frames_are_given(pipes):
     assert (ends[1] - ends[2]).abs().max() < (ends[0] - ends[2]).abs().max() / 1.8
 
 
-WHOLE = pytest.mark.xfail(strict=True, reason="diffusers tells a flow network whole times, not those of its levels")
+WHOLE = pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="diffusers tells a flow network whole times, not those of its levels"
+)
 
 
 @pytest.mark.parametrize("times", [pytest.param("whole", marks=WHOLE), "of the levels"])

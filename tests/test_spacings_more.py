@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.stats
-from diffusers import EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.schedulers import AysSchedules
 
 from sigmabench.plugins.registry import build, catalogue
@@ -165,24 +165,6 @@ def test_beta_takes_scipys_quantiles_of_time_and_drops_none(alpha, beta, steps):
 
 def test_beta_has_the_papers_middle_of_the_range():
     assert sigmas(Beta(), SD, 20)[10] == pytest.approx(1.62, abs=0.01)
-
-
-@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
-@pytest.mark.xfail(
-    strict=True, reason="diffusers takes the quantiles of sigma, not of time: 6.8 in the middle, not 1.6"
-)
-def test_diffusers_beta_is_the_papers():
-    theirs = EulerDiscreteScheduler(1000, 0.00085, 0.012, "scaled_linear", use_beta_sigmas=True)
-    theirs.set_timesteps(20)
-    assert theirs.sigmas.tolist() == pytest.approx(sigmas(Beta(), SD, 20), rel=0.05)
-
-
-@pytest.mark.xfail(strict=True, reason="diffusers shifts the last time, which it has shifted already, once more")
-def test_diffusers_shifted_flow_ends_at_its_cleanest_trained_level():
-    theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
-    theirs.set_timesteps(20)
-    ours = [level.sigma for level in Linspace()(Flow(shift=3.0), 20)]
-    assert theirs.sigmas.tolist() == pytest.approx(ours, rel=1e-3)
 
 
 def test_linear_spacings_are_the_formulas_of_their_programs():
