@@ -39,12 +39,13 @@ class Mixture:
     stds: tuple[float, ...] = (1.0,)
 
     def __call__(self, x: Tensor, level: Level | Sequence[Level]) -> Tensor:
-        alpha, sigma = _parts(level, x)
-        w, m, v = self._components(x)
-        variance = alpha**2 * v + sigma**2
-        away = x.double().unsqueeze(-1) - alpha * m
-        responsibility = torch.softmax(w.log() - variance.log() / 2 - away**2 / (2 * variance), -1)
-        return (responsibility * (m + alpha * v / variance * away)).sum(-1).to(x.dtype)
+        centres, estimate, gain, bias, steepness = _posterior(self, level, x.device, x.ndim)
+        away = x.double().unsqueeze(-1) - centres
+        estimates = torch.addcmul(estimate, gain, away)
+        if len(self.means) == 1:
+            return estimates.squeeze(-1).to(x.dtype)
+        responsibility = torch.softmax(torch.addcmul(bias, steepness, away * away), -1)
+        return torch.linalg.vecdot(responsibility, estimates).to(x.dtype)
 
     @property
     def mean(self) -> float:
@@ -101,12 +102,25 @@ def _on_device(mixture: Mixture, device: torch.device) -> tuple[Tensor, Tensor, 
     return w / w.sum(), m, s * s
 
 
-def _parts(level: Level | Sequence[Level], x: Tensor) -> Sequence[float] | Sequence[Tensor]:
-    """Alpha and sigma: of all rows of x, or one value per row to broadcast against (B, *, K)."""
+def _posterior(mixture: Mixture, level: Level | Sequence[Level], device: torch.device, ndim: int) -> tuple[Tensor, ...]:
+    """alpha m, m, alpha v / variance, log w - log(variance) / 2 and -1 / (2 variance), to broadcast against (*x, K)."""
     if isinstance(level, Level):
-        return level
-    columns = torch.tensor(level, dtype=torch.float64, device=x.device).T
-    return [column.view(-1, *[1] * x.ndim) for column in columns]
+        return _posterior_at(mixture, level, device)
+    alpha, sigma = torch.tensor(level, dtype=torch.float64, device=device).T.reshape(2, -1, *[1] * ndim)
+    return _posterior_of(mixture, alpha, sigma, device)
+
+
+@functools.lru_cache(maxsize=4096)
+def _posterior_at(mixture: Mixture, level: Level, device: torch.device) -> tuple[Tensor, ...]:
+    return _posterior_of(mixture, *level, device)
+
+
+def _posterior_of(
+    mixture: Mixture, alpha: Tensor | float, sigma: Tensor | float, device: torch.device
+) -> tuple[Tensor, ...]:
+    w, m, v = _on_device(mixture, device)
+    variance = alpha**2 * v + sigma**2
+    return alpha * m, m, alpha * v / variance, w.log() - variance.log() / 2, -1 / (2 * variance)
 
 
 GAUSSIAN = Mixture(means=(0.6,), stds=(0.5,))

@@ -1,13 +1,11 @@
 """The README does what it says: its sweep file is legal, its plugin installs, passes the kit and sweeps."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from page_lines import run_lines, write_files
 
 import sigmabench
 
@@ -16,13 +14,6 @@ README = (Path(sigmabench.__file__).parent / "README.md").read_text(encoding="ut
 
 def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def run(*arguments, extra_path="", **options):
-    path = os.pathsep.join([extra_path, *sys.path])
-    return subprocess.run(
-        [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, **options
-    )
 
 
 def test_the_sweep_file_has_the_cells_it_promises(tmp_path):
@@ -76,20 +67,9 @@ def test_the_plugin_is_under_thirty_lines_installs_passes_the_kit_and_sweeps(tmp
     toml, module = blocks("toml")[0], blocks("python")[0]
     assert len([line for line in (toml + module).splitlines() if line.strip()]) < 32
     assert len([line for line in module.splitlines() if line.strip()]) < 30
-    package, site = tmp_path / "midpoint-sampler", tmp_path / "site"
-    package.mkdir()
-    (package / "pyproject.toml").write_text(toml)
-    (package / "midpoint_sampler.py").write_text(module)
-    pip = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(site), str(package))
-    installed = run(*pip)
-    assert installed.returncode == 0, installed.stderr
-    checked = run("-m", "sigmabench", "check", "midpoint", extra_path=str(site))
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    options = "--model gaussian_mixture(size=8) --sampler midpoint --sampler euler --steps 4 --scale 1 --images 6"
-    out = tmp_path / "run"
-    swept = run(
-        "-m", "sigmabench", "sweep", *options.split(), "--metric", "luminance", "--out", str(out), extra_path=str(site)
-    )
-    assert swept.returncode == 0, swept.stderr
-    table = pd.read_parquet(out / "results.parquet").set_index("sampler")
+    write_files(tmp_path / "midpoint-sampler", {"pyproject.toml": toml, "midpoint_sampler.py": module})
+    sweep = "sigmabench sweep --model gaussian_mixture(size=8) --sampler midpoint --sampler euler --steps 4 --scale 1"
+    lines = ["sigmabench check midpoint", f"{sweep} --images 6 --metric luminance --out run"]
+    run_lines(tmp_path, "./midpoint-sampler", lines)
+    table = pd.read_parquet(tmp_path / "run" / "results.parquet").set_index("sampler")
     assert table.nfe.to_dict() == {"midpoint": pytest.approx(7), "euler": pytest.approx(4)}

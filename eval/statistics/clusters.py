@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 
@@ -57,5 +57,5 @@ def interval(value: float, influence: np.ndarray, cluster: np.ndarray | None = N
     if n < 2:
         return Interval(np.nan, np.nan, np.nan)
     se = float(rows.std(ddof=1) / np.sqrt(n))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * se
+    half = float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * se
     return Interval(se, value - half, value + half)

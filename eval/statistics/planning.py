@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 POWER = 0.8
 
@@ -17,6 +17,6 @@ def images_needed(
 
     With z = 0, the usual formula, half of all repetitions would still not show it. Inf where the difference is 0.
     """
-    reach = (critical + stats.norm.ppf(power)) * np.asarray(se, dtype=np.float64)
+    reach = (critical + special.ndtri(power)) * np.asarray(se, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(reach > 0, images * (reach / np.abs(difference)) ** 2, np.where(difference == 0, np.inf, 2.0))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from .joint import DRAWS, Joint, draws
 from .pairs import Pairs, pairs
@@ -43,14 +43,14 @@ def simultaneous(joint: Joint, level: float = LEVEL, count: int = DRAWS) -> Diff
     known = found.se > 0
     t = np.full(len(found.se), np.where(found.difference == 0, 0.0, np.inf))
     t[known] = np.abs(found.difference[known]) / found.se[known]
-    one = 2 * stats.t.sf(t, freedom)
+    one = 2 * special.stdtr(freedom, -t)
     if known.sum() > 1:
         most = np.sort(_maxima(joint, found, known, count))
         critical = float(np.quantile(most, level, method="higher"))
         exceeding = (len(most) - np.searchsorted(most, t) + 1) / (len(most) + 1)
         p = np.minimum(exceeding, known.sum() * one)  # Bonferroni where hardly a draw goes
     else:
-        critical, p = float(stats.t.ppf((1 + level) / 2, freedom)), one
+        critical, p = float(special.stdtrit(freedom, (1 + level) / 2)), one
     half = critical * found.se
     return Differences(found, found.difference - half, found.difference + half, p.clip(0, 1), critical)
 
