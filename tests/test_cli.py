@@ -1,5 +1,7 @@
 """The command line: answers, exit codes, and errors that name the thing and the remedy."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -156,23 +158,13 @@ def test_names_of_other_programs_are_listed_and_swept(monkeypatch, capsys, tmp_p
 def folder(tmp_path_factory):
     """A finished run of two cells, made by the command."""
     folder = tmp_path_factory.mktemp("run") / "r"
-    arguments = [
-        *SMALL,
-        "--metric",
-        "trajectory_error",
-        "--sampler",
-        "euler",
-        "--sampler",
-        "heun",
-        "--out",
-        str(folder),
-    ]
-    command = [sys.executable, "-m", "sigmabench", *arguments, "--json"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    )
-    assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout)
+    options = ("--metric", "trajectory_error", "--sampler", "euler", "--sampler", "heun", "--out", str(folder))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
+        patch.setattr(sys, "argv", ["sigmabench", *SMALL, *options, "--json"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    assert not end.value.code
+    return folder, json.loads(said.getvalue())
 
 
 def test_a_sweep_answers_scripts_in_one_document(folder):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from browser import opened
+from browser import chromium, opened
 
 from sigmabench.eval.cells import plan
 from sigmabench.eval.engine import generate
@@ -111,8 +111,14 @@ def page_file(tmp_path_factory):
     return write_exploration(tmp_path_factory.mktemp("page") / "explore.html", hostile)
 
 
-def test_its_sliders_and_choices_move_what_they_name(page_file):
-    with opened(page_file, viewport={"width": 1100, "height": 900}) as page:
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+def test_its_sliders_and_choices_move_what_they_name(page_file, browser):
+    with opened(page_file, browser=browser, viewport={"width": 1100, "height": 900}) as page:
         assert "</script><script>alert(1)</script>" in page.inner_text("header")
         page.wait_for_selector("#distances svg")
         place = "document.querySelector('#walks .frame').style.backgroundPosition"
@@ -125,8 +131,8 @@ def test_its_sliders_and_choices_move_what_they_name(page_file):
         assert page.get_attribute("#walks .frame", "aria-label") == "x of euler, karras, the end"
 
 
-def test_a_refusal_is_shown_with_its_reason(page_file):
-    with opened(page_file) as page:
+def test_a_refusal_is_shown_with_its_reason(page_file, browser):
+    with opened(page_file, browser=browser) as page:
         page.wait_for_selector("#spacings svg")
         page.select_option("#schedule", "flow")
         page.select_option("#spacing", "karras")
@@ -139,7 +145,7 @@ def test_a_refusal_is_shown_with_its_reason(page_file):
         assert page.inner_text("#steps-said") == "2 steps"
 
 
-def test_it_fits_a_phone(page_file):
-    with opened(page_file, viewport={"width": 380, "height": 800}, color_scheme="dark") as page:
+def test_it_fits_a_phone(page_file, browser):
+    with opened(page_file, browser=browser, viewport={"width": 380, "height": 800}, color_scheme="dark") as page:
         page.wait_for_selector("#distances svg")
         assert page.evaluate("document.documentElement.scrollWidth") <= 380

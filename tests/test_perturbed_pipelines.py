@@ -1,5 +1,7 @@
 """Whole pipelines with something changed inside, against those that diffusers has for it."""
 
+import functools
+
 import pytest
 
 diffusers = pytest.importorskip("diffusers")
@@ -48,8 +50,14 @@ def folder(tmp_path_factory):
     return of
 
 
+@functools.cache
+def loaded(path, **size):
+    """One model for all tests: a change of its network lasts as long as the evaluation that asks for it."""
+    return Diffusers(path, **size).load()
+
+
 def planned(folder, name, guidance, **settings):
-    model = Diffusers(folder(name), **PIPELINES[name][2]).load()
+    model = loaded(folder(name), **PIPELINES[name][2])
     fields = {"steps": [STEPS], "samplers": ["euler"], "images": 2, "prompts": PROMPTS, **settings}
     sweep = Sweep(guidance=[guidance], **fields)
     (cell,) = plan(sweep, "m", model, PROMPTS)
