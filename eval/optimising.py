@@ -20,7 +20,7 @@ from ..samplers.spacings import Tabulated
 from ..samplers.spacings.optimise import Reference, gits, optimal_steps, reference, table
 from .branches import Texts, answering, condition, named, needed, texts_of
 from .errors import UsageError
-from .prepared import device_of
+from .models import Models
 from .protocols import Condition, Model
 from .sweep import Sweep
 
@@ -53,13 +53,13 @@ def optimise(sweep: Sweep, method: str, fine: int) -> Iterator[Found]:
         raise UsageError(f"method = {method!r}: must be one of {', '.join(METHODS)}")
     if fine <= max(sweep.steps):
         raise UsageError(f"fine = {fine}: must be more than steps = {max(sweep.steps)}, at best 50 to 100")
-    device = device_of(sweep)
+    models = Models(sweep.model_copy(update={"models": sweep.models[:1]}))
+    prompts = models.prompts()
+    model = models.ready(sweep.models[0], prompts)
     try:
-        backend: Any = build("backend", sweep.models[0])
-        model = backend.load(device, sweep.dtype)
         path = Path(_fine_levels(model, fine))
-        seen, unseen = (_walk(sweep, backend, model, path, start, device) for start in (0, sweep.images))
-    except (ValueError, OSError, ImportError) as error:
+        seen, unseen = (_walk(sweep, model, prompts, path, start, models.device) for start in (0, sweep.images))
+    except ValueError as error:
         raise UsageError(f"model {sweep.models[0]}: {error}") from error
     for steps in sweep.steps:
         levels = gits(seen[1], steps) if method == "gits" else optimal_steps(*seen, steps)
@@ -68,11 +68,10 @@ def optimise(sweep: Sweep, method: str, fine: int) -> Iterator[Found]:
         yield Found(steps, describe("spacing", spacing), _error(*unseen, spacing(model.schedule, steps)), usual)
 
 
-def _walk(sweep: Sweep, backend: Any, model: Model, path: Path, start: int, device: str) -> tuple[Denoiser, Reference]:
+def _walk(
+    sweep: Sweep, model: Model, prompts: list[str], path: Path, start: int, device: str
+) -> tuple[Denoiser, Reference]:
     """The guided model for the images from ``start`` on, and their way along the fine path."""
-    prompts = sweep.prompts or list(getattr(backend, "prompts", ()))
-    if not prompts:
-        raise ValueError("prompts are missing; give a list or a text file")
     guidance = build("guidance", sweep.guided()[0])
     places = range(start, start + sweep.images)
     texts = texts_of([prompts[i % len(prompts)] for i in places], sweep.negative, named(sweep.texts))

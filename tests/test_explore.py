@@ -16,9 +16,12 @@ from sigmabench.eval.explore.exploration import explore
 from sigmabench.eval.explore.walks import noised, walk
 from sigmabench.eval.jobs import Job
 from sigmabench.eval.protocols import Sample
+from sigmabench.eval.results import previews
+from sigmabench.eval.runner import Runner
+from sigmabench.eval.store import Store
 from sigmabench.eval.sweep import Sweep
 from sigmabench.plugins.registry import build
-from sigmabench.reports.exploration import strip, write_exploration
+from sigmabench.reports.exploration import render, strip, write_exploration
 from sigmabench.samplers.level import Level
 
 FIELDS = {
@@ -102,6 +105,26 @@ def test_what_cannot_be_walked_is_said():
     assert [(end["method"], end["scale"]) for end in found["scales"]] == [("cfg", 1), ("cfg", 2)]
     with pytest.raises(UsageError, match="nothing can be walked: ltxv spacing is for schedules that end at alpha = 0"):
         explore(Sweep(**{**FIELDS, "spacings": ["ltxv"]}))
+
+
+def test_an_unconditional_model_is_walked_as_it_is_swept_and_a_prompt_is_refused(tmp_path):
+    import diffusers
+    from tiny_pipelines import pixel_unet
+
+    diffusers.DDPMPipeline(pixel_unet(), diffusers.DDPMScheduler()).save_pretrained(tmp_path / "model")
+    model = f"diffusers(path={str(tmp_path / 'model')!r})"
+    fields = {**FIELDS, "models": [model], "samplers": ["ddim", "euler"], "guidance": ["cfg(1)"], "prompts": []}
+    found = explore(Sweep(**fields))
+    assert found["prompt"] == ""
+    runner = Runner(Sweep(**fields, images=2, metrics=["luminance"]), tmp_path / "run")
+    runner.run(lambda images, cell: None)
+    swept = previews(runner.plan, Store(tmp_path / "run"))
+    for planned, seen in zip(runner.plan.runnable[::2], found["walks"], strict=True):  # the first of two scales
+        difference = seen["x"][-1].astype(int) - swept[planned.cell.key][0]
+        assert abs(difference).max() <= 1  # of 255, walked in another batch
+    assert "“" not in render({**found, "command": ""}).partition("<section")[0]
+    with pytest.raises(UsageError, match=r"unconditional.*not 'a cat'; leave prompts out"):
+        explore(Sweep(**{**fields, "prompts": ["a cat"]}))
 
 
 @pytest.fixture(scope="module")

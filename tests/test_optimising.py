@@ -42,3 +42,12 @@ def test_a_model_that_starts_at_pure_noise_gets_levels_after_it():
 def test_what_cannot_be_searched_is_refused(changes, message):
     with pytest.raises(UsageError, match=message):
         search(**changes)
+
+
+def test_an_unconditional_model_is_searched_without_prompts(tmp_path):
+    import diffusers
+    from tiny_pipelines import pixel_unet
+
+    diffusers.DDPMPipeline(pixel_unet(), diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+    (found,) = search(models=[f"diffusers(path={str(tmp_path)!r})"], guidance=["cfg(1)"], images=2, fine=12)
+    assert found.error < min(found.usual.values())

@@ -15,7 +15,7 @@ from ...samplers.noise import SeededNoise
 from ..cells import Cell, plan, samples
 from ..errors import UsageError
 from ..images import preview
-from ..prepared import device_of
+from ..models import Models, device_of
 from ..protocols import Drawing, Model
 from ..provenance import versions
 from ..scales import scale_of, scaled
@@ -72,16 +72,11 @@ def _walked(
 
 
 def _load(sweep: Sweep) -> tuple[Model, list[str]]:
-    try:
-        backend: Any = build("backend", sweep.models[0])
-        model = backend.load(device_of(sweep), sweep.dtype)
-    except (ValueError, OSError, ImportError) as error:
-        raise UsageError(f"model {sweep.models[0]}: {error}") from error
+    models = Models(sweep.model_copy(update={"models": sweep.models[:1]}))
+    prompts = models.prompts()
+    model = models.ready(sweep.models[0], prompts)
     if isinstance(model, Drawing):
         raise UsageError(f"model {sweep.models[0]} draws whole images, its steps cannot be seen; use another backend")
-    prompts = sweep.prompts or list(getattr(backend, "prompts", ()))
-    if not prompts:
-        raise UsageError("prompts are missing; give a prompt")
     return model, prompts
 
 
