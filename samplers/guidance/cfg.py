@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ..level import Level
 from ..settings import setting, settings
+from . import of_two
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ..protocols import Combine
 
 
 @settings
@@ -25,13 +22,7 @@ class CFG:
     scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
     aliases: ClassVar[tuple[str, ...]] = ("CFGGuider", "ClassifierFreeGuidance")
 
-    def branches(self, level: Level) -> tuple[str, ...]:
-        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+    branches, start = of_two.branches, of_two.start
 
-    def start(self) -> Combine:
-        return self._combine
-
-    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-        if self.scale == 1:
-            return predictions["cond"]
-        return predictions["uncond"].lerp(predictions["cond"], self.scale)
+    def guided(self, cond: Tensor, uncond: Tensor) -> Tensor:
+        return uncond.lerp(cond, self.scale)

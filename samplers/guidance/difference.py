@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ..level import Level
 from ..settings import setting, settings
+from . import of_two
 from .blur import blurred
 from .space import share
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ..protocols import Combine
 
 
 @settings
@@ -28,20 +25,14 @@ class Tonemap:
     multiplier: float = setting(1.0, low=1e-6, high=1e6, help="less flattens more")
     aliases: ClassVar[tuple[str, ...]] = ("LatentOperationTonemapReinhard", "ModelSamplerTonemapNoiseTest")
 
-    def branches(self, level: Level) -> tuple[str, ...]:
-        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+    branches, start = of_two.branches, of_two.start
 
-    def start(self) -> Combine:
-        return self._combine
-
-    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-        if self.scale == 1:
-            return predictions["cond"]
-        difference = predictions["cond"] - predictions["uncond"]
+    def guided(self, cond: Tensor, uncond: Tensor) -> Tensor:
+        difference = cond - uncond
         size = difference.norm(dim=1, keepdim=True)
         pixels = size.flatten(1)
-        top = self.multiplier * (pixels.mean(1) + 5 * pixels.std(1)).view(-1, *[1] * (x.ndim - 1))
-        return predictions["uncond"] + self.scale * difference / (1 + share(size, top))
+        top = self.multiplier * (pixels.mean(1) + 5 * pixels.std(1)).view(-1, *[1] * (cond.ndim - 1))
+        return uncond + self.scale * difference / (1 + share(size, top))
 
 
 @settings
@@ -57,17 +48,11 @@ class Sharpen:
     sigma: float = setting(1.0, low=0.1, high=100.0, help="of the blur, in elements of x; it ends at 4 sigma")
     aliases: ClassVar[tuple[str, ...]] = ("LatentOperationSharpen",)
 
-    def branches(self, level: Level) -> tuple[str, ...]:
-        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+    branches, start = of_two.branches, of_two.start
 
-    def start(self) -> Combine:
-        return self._combine
-
-    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-        if self.scale == 1:
-            return predictions["cond"]
-        difference = predictions["cond"] - predictions["uncond"]
+    def guided(self, cond: Tensor, uncond: Tensor) -> Tensor:
+        difference = cond - uncond
         size = difference.norm(dim=1, keepdim=True)
         direction = share(difference, size.expand_as(difference))
         sharp = direction + 10 * self.alpha * (direction - blurred(direction, self.sigma))
-        return predictions["uncond"] + self.scale * size * sharp
+        return uncond + self.scale * size * sharp

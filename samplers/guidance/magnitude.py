@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ..level import Level
 from ..settings import setting, settings
-from .space import SPACES, from_space, length, pair, share
+from . import of_two
+from .space import SPACES, length, share
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ..protocols import Combine
 
 
 @settings
@@ -29,19 +26,12 @@ class CFGNorm:
     space: str = setting("x0", choices=SPACES, help="what is combined")
     aliases: ClassVar[tuple[str, ...]] = ("CFGNorm", "RenormCFG", "renorm_cfg")
 
-    def branches(self, level: Level) -> tuple[str, ...]:
-        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+    branches, start = of_two.branches, of_two.start
 
-    def start(self) -> Combine:
-        return self._combine
-
-    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-        if self.scale == 1:
-            return predictions["cond"]
-        cond, uncond = pair(self.space, predictions, x, level)
+    def guided(self, cond: Tensor, uncond: Tensor) -> Tensor:
         guided = uncond.lerp(cond, self.scale)
         ratio = share(self._length(cond), self._length(guided), 1.0)
-        return from_space(self.space, guided * (self.limit * ratio).clamp(max=1.0), x, level)
+        return guided * (self.limit * ratio).clamp(max=1.0)
 
     def _length(self, prediction: Tensor) -> Tensor:
         return length(prediction) if self.over == "image" else prediction.norm(dim=1, keepdim=True)
@@ -59,16 +49,9 @@ class MagnitudeAware:
     space: str = setting("flow", choices=SPACES, help="what is combined")
     aliases: ClassVar[tuple[str, ...]] = ("MagnitudeAwareGuidance", "mambo_g")
 
-    def branches(self, level: Level) -> tuple[str, ...]:
-        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+    branches, start = of_two.branches, of_two.start
 
-    def start(self) -> Combine:
-        return self._combine
-
-    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-        if self.scale == 1:
-            return predictions["cond"]
-        cond, uncond = pair(self.space, predictions, x, level)
+    def guided(self, cond: Tensor, uncond: Tensor) -> Tensor:
         ratio = share(length(cond - uncond), length(uncond))
         scale = 1 + (self.scale - 1) * (-self.alpha * ratio).exp()
-        return from_space(self.space, uncond + scale * (cond - uncond), x, level)
+        return uncond + scale * (cond - uncond)

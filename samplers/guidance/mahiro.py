@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ..level import Level
 from ..settings import setting, settings
+from . import of_two
 from .space import share
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ..protocols import Combine
 
 
 @settings
@@ -26,17 +23,9 @@ class Mahiro:
     scale: float = setting(7.5, low=0.0, high=1000.0, help="1 is none")
     aliases: ClassVar[tuple[str, ...]] = ("Mahiro", "MahiroCFG")
 
-    def branches(self, level: Level) -> tuple[str, ...]:
-        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+    branches, start = of_two.branches, of_two.start
 
-    def start(self) -> Combine:
-        return self._combine
-
-    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-        cond = predictions["cond"]
-        if self.scale == 1:
-            return cond
-        uncond = predictions["uncond"]
+    def guided(self, cond: Tensor, uncond: Tensor) -> Tensor:
         guided, leaned = uncond.lerp(cond, self.scale), self.scale * cond
         a, b = _root(self.scale * uncond), _root((guided + leaned) / 2)
         cosine = share((a * b).sum(1), a.norm(dim=1) * b.norm(dim=1))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ..level import Level
 from ..settings import setting, settings
-from .space import SPACES, from_space, pair
+from . import of_two
+from .space import SPACES
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ..protocols import Combine
 
 
 @settings
@@ -30,18 +27,11 @@ class RescaledCFG:
     space: str = setting("v", choices=SPACES, help="what is combined")
     aliases: ClassVar[tuple[str, ...]] = ("RescaleCFG", "guidance_rescale", "cfg_rescale")
 
-    def branches(self, level: Level) -> tuple[str, ...]:
-        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+    branches, start = of_two.branches, of_two.start
 
-    def start(self) -> Combine:
-        return self._combine
-
-    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-        if self.scale == 1:
-            return predictions["cond"]
-        cond, uncond = pair(self.space, predictions, x, level)
+    def guided(self, cond: Tensor, uncond: Tensor) -> Tensor:
         guided = uncond.lerp(cond, self.scale)
-        return from_space(self.space, guided * self._factor(cond, guided), x, level)
+        return guided * self._factor(cond, guided)
 
     def _factor(self, cond: Tensor, guided: Tensor) -> Tensor:
         cond_std, std, peak = cond.flatten(1).std(1), guided.flatten(1).std(1), guided.flatten(1).abs().amax(1)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from ..level import Level
 from ..settings import setting, settings
-from .space import SPACES, dot, from_space, pair
+from . import of_two
+from .space import SPACES, dot
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ..protocols import Combine
 
 
 @settings
@@ -28,16 +25,9 @@ class TCFG:
     space: str = setting("eps", choices=SPACES, help="what is combined")
     aliases: ClassVar[tuple[str, ...]] = ("TCFG", "TangentialClassifierFreeGuidance")
 
-    def branches(self, level: Level) -> tuple[str, ...]:
-        return ("cond",) if self.scale == 1 else ("cond", "uncond")
+    branches, start = of_two.branches, of_two.start
 
-    def start(self) -> Combine:
-        return self._combine
-
-    def _combine(self, x: Tensor, level: Level, predictions: Mapping[str, Tensor]) -> Tensor:
-        if self.scale == 1:
-            return predictions["cond"]
-        cond, uncond = pair(self.space, predictions, x, level)
+    def guided(self, cond: Tensor, uncond: Tensor) -> Tensor:
         angle = (2 * dot(cond, uncond)).atan2(dot(cond, cond) - dot(uncond, uncond)) / 2
         a, b = angle.cos(), angle.sin()
-        return from_space(self.space, (b * (a * cond + b * uncond)).lerp(cond, self.scale), x, level)
+        return (b * (a * cond + b * uncond)).lerp(cond, self.scale)
