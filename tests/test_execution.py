@@ -1,6 +1,7 @@
 """Graphs of a network: used once proven, never for a changed network, and the engine's images stay what they were."""
 
 import inspect
+import re
 import warnings
 
 import pytest
@@ -9,6 +10,7 @@ from recorded_graphs import TapeRecorder
 from torch import nn
 
 from sigmabench.eval.backends.mixture import GaussianMixture
+from sigmabench.eval.benchmarks import execution as benchmark
 from sigmabench.eval.cells import Cell, samples
 from sigmabench.eval.engine import counted, produce
 from sigmabench.eval.errors import UsageError
@@ -398,6 +400,20 @@ def test_compiled_forwards_are_proven_like_graphs(monkeypatch):
     handle = execution.execute(network, execution.compiled)
     same(answers(network, calls), expected)
     assert len(handle.proven.proven) == 2
+
+
+def test_the_benchmark_finds_graphs_that_are_used_and_images_that_are_the_same(monkeypatch):
+    monkeypatch.setitem(execution.MAKES, "cuda_graphs", by_tape)
+    monkeypatch.setattr(benchmark, "WALKS", (("euler", 3), ("dpmpp_2m", 3)))
+    monkeypatch.setattr(benchmark, "ROUNDS", 1)
+    images, *times = benchmark.of("cuda_graphs", "cpu", [1])
+    assert (images.met, len(times)) == (True, 1)
+    assert re.fullmatch("[1-9] sizes of calls were proven and used", images.note)
+    assert by_tape.last.replayed > 4
+    assert list(benchmark.rows("cpu")) == []
+    monkeypatch.setitem(execution.MAKES, "cuda_graphs", lambda forward: lambda call: 1 / 0)
+    with pytest.warns(UserWarning, match="division by zero"), pytest.raises(RuntimeError, match="division by zero"):
+        next(benchmark.of("cuda_graphs", "cpu", [1]))
 
 
 def test_a_network_keeps_its_signature():
