@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -84,7 +85,9 @@ class SecondStream:
             return Fetched({name: _pinned(rows) for name, rows in seen.items()}, self.stream.record_event())
 
 
+@lru_cache
 def beside(device: str) -> Beside:
+    """One for a device and process, so that what observers keep belongs to one stream."""
     return SecondStream(device) if torch.device(device).type == "cuda" else SameStream()
 
 
