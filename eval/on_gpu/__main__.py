@@ -76,6 +76,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="folder for what comes back: a summary and a few archives")
     parser.add_argument("--minutes", type=float, default=9.0, help="that all of it takes at most")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=None, help="default: all; train only if asked")
+    parser.add_argument("--parts", nargs="+", choices=parts(), default=parts(), help="of the benchmarks; default: all")
     parser.add_argument("--train-minutes", type=float, default=0.0, help="of training, over as many calls as it takes")
     parser.add_argument("--kinds", nargs="+", choices=("v", "eps"), default=["v"], help="generators to train, in order")
     parser.add_argument("--data", type=Path, help="folder with cifar10_train.parquet, for training")
@@ -101,7 +102,7 @@ def plan(args: argparse.Namespace) -> list[Stage]:
     here, asked = __package__, args.stages
     hour = 3600.0
     found = [Stage("facts", f"{here}.facts:facts", 90), Stage("agreement", f"{here}.agreement:agreement", 100)]
-    for part in parts():
+    for part in args.parts:
         seconds = SMALL_PART if args.small else PARTS.get(part, OTHERS)
         found.append(Stage(f"rows-{part}", f"{here}.rows:rows", seconds, options={"part": part}))
     kept = (10.0, 5.0) if args.small else (SWEEP, TABLES)

@@ -15,13 +15,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..provenance import versions
 
 ROOT = Path(__file__).resolve().parents[2]
 WHEELS = (
     "diffusers", "clean-fid", "open_clip_torch", "ftfy", "wcwidth", "pydantic", "pydantic_core", "annotated-types",
-    "typing-inspection", "typing_extensions", "k-diffusion", "torchsde", "trampoline", "torchdiffeq",
+    "typing-inspection", "typing_extensions", "altair", "jsonschema", "jsonschema-specifications", "referencing",
+    "rpds-py", "k-diffusion", "torchsde", "trampoline", "torchdiffeq",
 )  # fmt: skip
 """In the versions of this environment: what such a machine lacks, and no more; peers' rows need the last four."""
 FURTHER = ("importlib_metadata==8.7.0",)
@@ -52,8 +54,17 @@ if [ ! -e "$site/complete" ]; then
     touch "$site/complete"
 fi
 [ ! -d "$here/data" ] || set -- "$@" --data "$here/data"
-PYTHONPATH=$site/wheels:$site/package SIGMABENCH_REVISION={revision} PYTHONUNBUFFERED=1 \\
+PYTHONPATH=$site/wheels:$here/stand-in:$site/package SIGMABENCH_REVISION={revision} PYTHONUNBUFFERED=1 \\
     exec ${{PYTHON:-python3}} -m sigmabench.eval.on_gpu "$@"
+"""
+
+
+STAND_IN = """\
+from pathlib import Path
+
+
+def javascript_bundle() -> str:
+    return Path(__file__).with_name("library.js").read_text(encoding="utf-8")
 """
 
 
@@ -81,6 +92,7 @@ def bundle(folder: Path, data: Path | None = None, *, beside: bool = False, pyth
     if not beside:
         for name in carried():
             _copy(ROOT / name, folder / "sigmabench" / name)
+    _stand_in(folder / "stand-in")
     if data is not None:
         _copy(data / TABLE, folder / "data" / TABLE)
     download(folder / "wheels", python)
@@ -102,6 +114,16 @@ def _running(path: Path) -> bool:
     if not below:
         return path.suffix in (".py", ".toml", ".typed")
     return top in FOLDERS and not (top == "reports" and below[0] in SHOWN) and path.suffix != ".md"
+
+
+def _stand_in(folder: Path) -> None:
+    """For vl-convert, whose wheel is too large: pages need one constant text of it."""
+    import vl_convert
+
+    folder.mkdir()
+    script: Any = vl_convert.javascript_bundle  # its stub demands an argument that it does not need
+    (folder / "library.js").write_text(script(), encoding="utf-8")
+    (folder / "vl_convert.py").write_text(STAND_IN, encoding="utf-8")
 
 
 def download(folder: Path, python: str) -> None:

@@ -20,9 +20,9 @@ NEEDED = {
     "open_clip": "the embedded model", "ftfy": "open_clip", "timm": "open_clip", "regex": "open_clip",
     "torchvision": "open_clip", "PIL": "the training images and PNG rows", "cleanfid": "the row of images",
     "transformers": "pipelines", "k_diffusion": "peers' rows", "torchsde": "peers' rows", "trampoline": "peers' rows",
-    "torchdiffeq": "peers' rows", "jinja2": "pipelines",
+    "torchdiffeq": "peers' rows", "jinja2": "pipelines and pages", "altair": "pages, and so the row of predicted times",
 }  # fmt: skip
-"""Packages and what does not work without them. The report's page, which needs more, is made elsewhere."""
+"""Packages and what does not work without them; what the run brings back needs no page."""
 
 ROUNDING = {"float64": 1e-14, "float32": 3e-6}
 """Largest relative error of a matrix product with n = 1024, against float64 on the CPU; TF32 would be 3e-4."""
