@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 from result_frames import CLIP, FD, LIGHT, broken, frame, row, sweep
 
@@ -174,3 +175,15 @@ def test_missing_and_infinite_numbers_are_left_out_not_drawn_at_zero():
             )
             == 1
         )
+
+
+def test_the_figure_of_comfyuis_report_node_is_the_reports_chart(small, tmp_path):
+    from PIL import Image
+
+    from sigmabench.eval.comfyui.pictures import figure
+
+    drawn = Image.open(charts.save(charts.quality(small, FD), tmp_path / "chart.png")).convert("RGB")
+    assert np.array_equal((figure(small)[0] * 255).round().byte().numpy(), np.asarray(drawn))
+    said = figure(small.assign(value=math.nan))[0]
+    assert said.shape[0] < 60  # a line of text: that no metric has a value
+    assert said.min() < 0.3

@@ -64,7 +64,7 @@ def test_photographs():
     """1,000 held-out photographs, where the data are at hand."""
     folder = os.environ.get("SIGMABENCH_CIFAR10")
     if not folder:
-        pytest.skip("SIGMABENCH_CIFAR10 does not name the folder with cifar10_test.parquet")
+        pytest.skip("set SIGMABENCH_CIFAR10 to the folder with cifar10_test.parquet")
     return data.read_images(Path(folder) / "cifar10_test.parquet", limit=1000)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ..plans import Plan
 
 GAP, TEXT, MARGIN = 4, 16, 12
-STYLES = ("-", "--", ":", "-.")
 
 
 def image(picture: Image.Image) -> torch.Tensor:
@@ -45,37 +45,23 @@ def grid(plan: Plan, samples: Mapping[str, np.ndarray]) -> torch.Tensor:
 
 
 def figure(results: pd.DataFrame) -> torch.Tensor:
-    """The metric that decides against network evaluations: a colour for each sampler, a style for each guidance."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from ...reports.metric_words import quality
-    from ...reports.results import measured, metrics
+    """The chart of the metric that decides against network evaluations, as the report draws it."""
+    from ...reports.charts import png, quality
+    from ...reports.metric_words import quality as decisive
+    from ...reports.results import metrics
 
     known = results[results["value"].notna()]
-    metric = quality(known) or next(iter(metrics(known)), None)
-    canvas = FigureCanvasAgg(Figure((8, 5), dpi=120, layout="constrained"))
-    axes = canvas.figure.subplots()
-    rows = measured(results, metric) if metric else results[:0]
-    samplers, guidances = (list(dict.fromkeys(rows[name])) for name in ("sampler", "guidance"))
-    for name, line in rows.groupby(["sampler", "spacing", "guidance"], sort=False):
-        line = line.sort_values("nfe")
-        spread = np.abs(np.stack([line["value"] - line["low"], line["high"] - line["value"]]))
-        sampler, _, guidance = (str(part) for part in name)
-        look: dict[str, Any] = {
-            "color": f"C{samplers.index(sampler)}",
-            "linestyle": STYLES[guidances.index(guidance) % len(STYLES)],
-        }
-        axes.errorbar(
-            line["nfe"], line["value"], spread, marker="o", capsize=3, label=", ".join(map(str, name)), **look
-        )
-    axes.set_xlabel("network evaluations an image")
-    axes.set_ylabel(metric or "no metric has a value; see the report")
-    axes.grid(alpha=0.3)
-    if len(rows):
-        axes.legend(fontsize=8)
-    canvas.draw()
-    return image(Image.fromarray(np.asarray(canvas.buffer_rgba())))
+    metric = decisive(known) or next(iter(metrics(known)), None)
+    if metric is None:
+        return _said("no metric has a value; see the report")
+    return image(Image.open(io.BytesIO(png(quality(results, metric)))))
+
+
+def _said(text: str) -> torch.Tensor:
+    font = ImageFont.load_default(TEXT)
+    sheet = Image.new("RGB", (int(font.getlength(text)) + 2 * MARGIN, TEXT + 2 * MARGIN), "white")
+    ImageDraw.Draw(sheet).text((MARGIN, MARGIN), text, fill="#333", font=font)
+    return image(sheet)
 
 
 def _label(plan: Plan, cell: Cell) -> str:

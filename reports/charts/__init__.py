@@ -12,5 +12,6 @@ from .heat import heat as heat
 from .quality import quality as quality
 from .ranking import ranking as ranking
 from .rows import chart_rows as chart_rows
+from .save import png as png
 from .save import save as save
 from .tradeoff import tradeoff as tradeoff

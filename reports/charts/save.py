@@ -16,14 +16,26 @@ def save(chart: Any, path: Path | str) -> Path:
     Raises:
         ValueError: the suffix is not .svg, .png or .pdf.
     """
-    import vl_convert
-
-    path, spec = Path(path), chart.to_dict()
-    makers = {
-        ".svg": lambda: vl_convert.vegalite_to_svg(spec).encode(),
-        ".png": lambda: vl_convert.vegalite_to_png(spec, scale=2.0, ppi=DPI / 2),
-        ".pdf": lambda: vl_convert.vegalite_to_pdf(spec),
-    }
+    path = Path(path)
+    makers = {".svg": _svg, ".png": png, ".pdf": _pdf}
     if path.suffix not in makers:
         raise ValueError(f"{path} ends in {path.suffix or 'nothing'}; figures are {', '.join(makers)}")
-    return replace(path, lambda part: part.write_bytes(makers[path.suffix]()))
+    return replace(path, lambda part: part.write_bytes(makers[path.suffix](chart)))
+
+
+def png(chart: Any) -> bytes:
+    import vl_convert
+
+    return vl_convert.vegalite_to_png(chart.to_dict(), scale=2.0, ppi=DPI / 2)
+
+
+def _svg(chart: Any) -> bytes:
+    import vl_convert
+
+    return vl_convert.vegalite_to_svg(chart.to_dict()).encode()
+
+
+def _pdf(chart: Any) -> bytes:
+    import vl_convert
+
+    return vl_convert.vegalite_to_pdf(chart.to_dict())
