@@ -16,7 +16,9 @@ keeps only the few values that lie ahead.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -55,7 +57,12 @@ class BrownianNoise:
         self.initial = SeededNoise(seeds, shape, device, dtype).initial
         self.seeds, self.shape, self.device, self.dtype = tuple(seeds), tuple(shape), device, dtype
         self._count = math.prod(shape)
+        self._foreseen: list[int] = []
         self._paths: list[_Path] = []
+
+    def foresee(self, levels: Iterable[Level]) -> None:
+        """Be told a run's levels before it starts: the noise of small steps is then made together, and is the same."""
+        self._foreseen[:] = sorted({_place(level) for level in levels})
 
     def __call__(self, s: Level, t: Level) -> Tensor:
         """Unit normal noise for the step from s to t, (B, *shape)."""
@@ -65,14 +72,14 @@ class BrownianNoise:
         path = self._unread(start)
         before, after = path.at(start), path.at(stop)
         z = (after.value - before.value).mul_((after.clock - before.clock) ** -0.5)
-        return z.transpose(0, 1).flatten(1)[:, : self._count].view(-1, *self.shape).to(self.dtype)
+        return z.transpose(0, 1).flatten(1)[:, : self._count].reshape(-1, *self.shape).to(self.dtype)
 
     def _unread(self, start: int) -> _Path:
         for path in self._paths:
             if path.read.place <= start:
                 return path
         normals = CountedNormals(self.seeds, len(self._paths), math.ceil(self._count / 4), self.device)
-        self._paths.append(_Path(normals))
+        self._paths.append(_Path(normals, normals.zeros(), self._foreseen))
         return self._paths[-1]
 
 
@@ -87,38 +94,60 @@ class _Known(NamedTuple):
 class _Path:
     """A Brownian path read from left to right. ``ahead``: the known points right of what is read, the nearest last."""
 
-    def __init__(self, normals: CountedNormals) -> None:
-        self.normals = normals
-        (end,) = normals([END])
-        self.read = _Known(0, 0.0, torch.zeros_like(end))
-        self.ahead = [_Known(END, _clock(END), end.mul_(_clock(END) ** 0.5))]
+    def __init__(self, normals: CountedNormals, origin: Tensor, foreseen: Sequence[int]) -> None:
+        self.normals, self.foreseen = normals, foreseen
+        self.read, self.ahead = _Known(0, 0.0, origin), list[_Known]()
+        self._drawn: dict[int, Tensor] = {}
 
     def at(self, place: int) -> _Known:
         """The path at a place that is not left of what is read."""
         while self.ahead and self.ahead[-1].place <= place:
             self.read = self.ahead.pop()
-        if self.read.place < place:
-            middles = list(_middles(self.read.place, self.ahead[-1].place, place))
-            for middle, z in zip(middles, self.normals(middles), strict=True):
-                known = _between(self.read, self.ahead[-1], middle, z)
-                if middle <= place:
-                    self.read = known
-                else:
-                    self.ahead.append(known)
+        while self.read.place < place:
+            right = self.ahead[-1] if self.ahead else None
+            middle = _middle(self.read.place, right.place, place) if right else END
+            known = _inner(self.read, right, middle, self._normal(middle, place))
+            if middle <= place:
+                self.read = known
+            else:
+                self.ahead.append(known)
         return self.read
 
+    def _normal(self, middle: int, place: int) -> Tensor:
+        """What belongs to a point on the way to a place, drawn together with what will be wanted after it."""
+        if middle not in self._drawn:
+            after = self.foreseen[bisect_right(self.foreseen, place) :]
+            way = _way(self.read.place, [known.place for known in self.ahead], [place, *after])
+            new = [point for point in islice(way, self.normals.at_once) if point not in self._drawn]
+            self._drawn = {point: z for point, z in self._drawn.items() if point > self.read.place}
+            self._drawn.update(zip(new, self.normals(new), strict=True))
+        return self._drawn.pop(middle)
 
-def _middles(left: int, right: int, place: int) -> Iterator[int]:
-    """The middles of ever smaller intervals around the place, then the place itself."""
-    while left < place:
-        middle = (left + right) // 2 if right - left > LEAF else place
-        yield middle
-        left, right = (middle, right) if middle <= place else (left, middle)
+
+def _way(read: int, ahead: list[int], places: Iterable[int]) -> Iterator[int]:
+    """The points that ``at`` will come by on its way to places."""
+    for place in places:
+        while ahead and ahead[-1] <= place:
+            read = ahead.pop()
+        while read < place:
+            middle = _middle(read, ahead[-1], place) if ahead else END
+            yield middle
+            if middle <= place:
+                read = middle
+            else:
+                ahead.append(middle)
 
 
-def _between(left: _Known, right: _Known, place: int, z: Tensor) -> _Known:
-    """Brownian bridge: B inside an interval given both ends, from unit normal z."""
+def _middle(left: int, right: int, place: int) -> int:
+    """Where an interval around a place is divided: in halves, but a leaf at the place itself."""
+    return (left + right) // 2 if right - left > LEAF else place
+
+
+def _inner(left: _Known, right: _Known | None, place: int, z: Tensor) -> _Known:
+    """B at a place from unit normal z: inside an interval given both ends (Brownian bridge), or beyond all known."""
     clock = _clock(place)
+    if right is None:
+        return _Known(place, clock, torch.add(left.value, z, alpha=math.sqrt(clock - left.clock)))
     share = (clock - left.clock) / (right.clock - left.clock)
     std = math.sqrt(share * (right.clock - clock))
     return _Known(place, clock, torch.lerp(left.value, right.value, share).add_(z, alpha=std))

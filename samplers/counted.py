@@ -10,17 +10,21 @@ Techniques 9(3); its four words make four normals by the formula of Box and Mull
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from .moved import moved
 
-AT_ONCE = {"cpu": 2**17}
+AT_ONCE = {"cpu": 2**16}
 """Numbers computed together: on a CPU as many as its cache holds."""
 
 MULTIPLIER, INCREMENT = 1664525, 1013904223
+EIGHT, SIXTEEN = torch.tensor([8, 16], dtype=torch.int32, device="cpu")
+OFFSET, MINUS_TWO, TURN = torch.tensor([0.5 + 2.0**-24, -2.0, 2 * math.pi * 2.0**-32], device="cpu")
+"""As tensors: a number of Python's is made one at each use, which takes as long as the operation."""
 
 
 class CountedNormals:
@@ -33,46 +37,67 @@ class CountedNormals:
     """
 
     def __init__(self, seeds: Sequence[int], path: int, count: int, device: torch.device | str) -> None:
-        self._y = _words(seeds, device).view(-1, 1)
-        self._w = _spread(path)
-        numbers = torch.arange(count, dtype=torch.int32, device=device).mul_(MULTIPLIER).add_(INCREMENT)
-        self._x = numbers + self._y * self._w
-        self._fitting = max(1, AT_ONCE.get(self._x.device.type, 2**24) // max(1, 4 * self._x.numel()))
+        ys, w = [_spread(seed) for seed in seeds], _spread(path)
+        once = _sent([*ys, *(_int32(y * w) for y in ys), w], device)
+        self._y, shift, self._w = once.split([len(ys), len(ys), 1])
+        self._x = _numbers(count, once.device) + shift
+        self._folded = self._x.bitwise_xor(self._x.bitwise_right_shift(SIXTEEN))
+        self.at_once = max(1, AT_ONCE.get(once.device.type, 2**22) // max(1, 4 * self._x.numel()))
 
-    def __call__(self, places: Sequence[int]) -> list[Tensor]:
+    def __call__(self, places: Sequence[int]) -> Iterator[Tensor]:
         """For each place, an integer in [0, 2^32): (4, B, count) float32."""
-        parts = [places[i : i + self._fitting] for i in range(0, len(places), self._fitting)]
-        return [z for part in parts for z in _normals(self._hash(part)).unbind(1)]
+        for i in range(0, len(places), self.at_once):
+            yield from _normals(self._hash(places[i : i + self.at_once]))
+
+    def zeros(self) -> Tensor:
+        """Of the shape and on the device of a place's numbers."""
+        return torch.zeros(4, *self._x.shape, device=self._x.device)
 
     def _hash(self, places: Sequence[int]) -> Tensor:
         """pcg4d of (number, seed, place, path): four words, (4, places, B, count) int32."""
-        device = self._x.device
-        z = _words(places, device).view(-1, 1, 1)
-        words = torch.empty(4, len(places), *self._x.shape, dtype=torch.int32, device=device)
+        x, y, w = self._x, self._y, self._w
+        z = _sent([_spread(place) for place in places], x.device).unsqueeze(1)
+        words = torch.empty(4, len(places), *x.shape, dtype=torch.int32, device=x.device)
         a, b, c, d = words.unbind()
-        a.copy_(self._x)
-        torch.addcmul(self._y, z, a, out=b)
-        torch.addcmul(z, a, b, out=c)
-        torch.mul(b, c, out=d).add_(self._w)
-        words.bitwise_xor_(words >> 16)
-        a.addcmul_(b, d)
+        torch.addcmul(y, z, x, out=b)
+        torch.addcmul(z, x, b, out=c)
+        torch.addcmul(w, b, c, out=d)
+        later = words[1:]
+        later.bitwise_xor_(later.bitwise_right_shift(SIXTEEN))
+        torch.addcmul(self._folded, b, d, out=a)
         b.addcmul_(c, a)
         c.addcmul_(a, b)
         d.addcmul_(b, c)
         return words
 
 
-def _normals(words: Tensor) -> Tensor:
-    """Unit normals of the shape of four words: sqrt(-2 log u) cos and sin of an angle."""
-    radius = ((words[:2] >> 8) * 2.0**-24).add_(0.5 + 2.0**-24).log_().mul_(-2).sqrt_()  # u in (0, 1]
-    angle = words[2:] * (2 * math.pi * 2.0**-32)
-    return torch.cat([angle.cos().mul_(radius), angle.sin_().mul_(radius)])
+def _normals(words: Tensor) -> Sequence[Tensor]:
+    """Unit normals of four words, which are used up, for each place: sqrt(-2 log u) cos and sin of an angle."""
+    radius = torch.add(OFFSET, words[:2].bitwise_right_shift_(EIGHT), alpha=2.0**-24)  # u in (0, 1]
+    radius.log_().mul_(MINUS_TWO).sqrt_()
+    angle = words[2:] * TURN
+    z = words.view(torch.float32)
+    torch.cos(angle, out=z[:2]).mul_(radius)
+    torch.sin(angle, out=z[2:]).mul_(radius)
+    return z.unbind(1)
 
 
-def _words(numbers: Sequence[int], device: torch.device | str) -> Tensor:
-    return moved(torch.tensor([_spread(number) for number in numbers], dtype=torch.int32), device)
+@lru_cache(maxsize=8)
+def _numbers(count: int, device: torch.device) -> Tensor:
+    """0 ... count - 1, spread."""
+    return torch.arange(count, dtype=torch.int32, device=device).mul_(MULTIPLIER).add_(INCREMENT)
+
+
+def _sent(words: Sequence[int], device: torch.device | str) -> Tensor:
+    """A column of int32 on a device."""
+    return moved(torch.tensor(words, dtype=torch.int32), device).view(-1, 1)
 
 
 def _spread(word: int) -> int:
-    """A step of a congruential generator, as the int32 with the same bits."""
-    return (word * MULTIPLIER + INCREMENT + 2**31) % 2**32 - 2**31
+    """A step of a congruential generator."""
+    return _int32(word * MULTIPLIER + INCREMENT)
+
+
+def _int32(word: int) -> int:
+    """The int32 with the same last 32 bits."""
+    return (word + 2**31) % 2**32 - 2**31

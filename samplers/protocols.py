@@ -44,6 +44,15 @@ class Noise(Protocol):
     def __call__(self, s: Level, t: Level) -> Tensor: ...
 
 
+@runtime_checkable
+class Foreseeing(Noise, Protocol):
+    """Noise that makes that of several steps at once, if it is told of them; the same noise."""
+
+    def foresee(self, levels: Sequence[Level]) -> None:
+        """Take in the levels of the run that is about to start."""
+        ...
+
+
 class Sampler(Protocol):
     """A numerical method. Frozen settings; each call starts a fresh run.
 

@@ -16,7 +16,7 @@ from .level import Level
 from .noise import no_noise
 from .path import Path
 from .perturbation import Branch
-from .protocols import Denoiser, Guidance, Noise, Predictions, Run, Sampler
+from .protocols import Denoiser, Foreseeing, Guidance, Noise, Predictions, Run, Sampler
 
 Evaluate = Callable[[Sequence[tuple[Any, ...]]], Sequence[tuple[Any, ...]]]
 """Answers one round of requests: what runs yielded, to what they receive, in the same order."""
@@ -62,7 +62,10 @@ def alone(run: Run, denoiser: Denoiser) -> Tensor:
 def start(sampler: Sampler, x: Tensor, path: Path | Iterable[Level], noise: Noise = no_noise) -> Run:
     """A run of the sampler, its state in float32 at least."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    return sampler(x, path if isinstance(path, Path) else Path(path), noise)
+    path = path if isinstance(path, Path) else Path(path)
+    if isinstance(noise, Foreseeing):
+        noise.foresee(path.levels)
+    return sampler(x, path, noise)
 
 
 def lockstep(runs: Sequence[Generator[Any, Any, Tensor]], evaluate: Evaluate) -> list[Tensor]:

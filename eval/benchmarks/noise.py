@@ -35,6 +35,7 @@ def rows(device: str) -> Iterator[Row]:
 def ours(shape: Sequence[int], levels: Sequence[Level], device: str) -> Callable[[], None]:
     def run() -> None:
         noise = BrownianNoise(range(shape[0]), shape[1:], device)
+        noise.foresee(levels)
         for s, t in pairwise(levels):
             noise(s, t)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
@@ -27,6 +29,11 @@ class PipelineNoise:
         if seed is not None:
             seeds = range(seed, seed + len(sample))
             self._seeded = BrownianNoise(seeds, sample.shape[1:], self.device, self.dtype)
+
+    def foresee(self, levels: Sequence[Level]) -> None:
+        """Take in the levels of the run that is about to start."""
+        if self._seeded:
+            self._seeded.foresee(levels)
 
     def __call__(self, s: Level, t: Level) -> Tensor:
         if self._seeded and self.generators is None:
