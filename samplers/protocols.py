@@ -7,7 +7,7 @@ evaluates the network, and hands x back because a host may have edited it (inpai
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .level import Level
 from .path import Path

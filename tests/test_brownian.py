@@ -1,19 +1,21 @@
 """Noise by interval: unit normal, one path for each image whatever the steps, fresh where intervals overlap."""
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sigmabench.plugins.registry import build
-from sigmabench.samplers.brownian import END, FINENESS, BrownianNoise
+from sigmabench.samplers.brownian import BrownianNoise
 from sigmabench.samplers.counted import CountedNormals
 from sigmabench.samplers.level import CLEAN, PURE_NOISE, Level, variance_preserving
+from sigmabench.samplers.levy import END, FINENESS, LEAF
 from sigmabench.samplers.noise import SeededNoise
 from sigmabench.samplers.path import Path
 from sigmabench.samplers.problems import BIMODAL
-from sigmabench.samplers.run import sample
+from sigmabench.samplers.run import alone, sample
 from sigmabench.samplers.schedules import Flow, Linear
 
 SHAPE = (3, 64, 64)
@@ -87,11 +89,128 @@ def test_noise_is_normal_and_steps_images_paths_and_neighbours_are_independent()
 
 
 def test_all_numbers_together_follow_the_normal_distribution():
-    z = torch.cat(CountedNormals(range(16), 0, 4096, "cpu")(range(1, 17))).flatten()  # four million
+    z = torch.cat([*CountedNormals(range(16), 0, 4096, "cpu")(range(1, 17))]).flatten()  # four million
     bins = torch.special.ndtr(z.double()).mul(1000).long().clamp(max=999).bincount(minlength=1000)
     chi_squared = ((bins - len(z) / 1000) ** 2 / (len(z) / 1000)).sum().item()
     assert abs(chi_squared - 999) < 5 * math.sqrt(2 * 999)
     assert 4.6 < z.abs().max() < 5.8
+
+
+def pcg4d(*words):
+    """Of Jarzynski and Olano 2020, as printed, on Python's integers."""
+    x, y, z, w = ((word * 1664525 + 1013904223) % 2**32 for word in words)
+    for last in (False, True):
+        x = (x + y * w) % 2**32
+        y = (y + z * x) % 2**32
+        z = (z + x * y) % 2**32
+        w = (w + y * z) % 2**32
+        if not last:
+            x, y, z, w = (word ^ ((word - (word >> 31 << 32)) >> 16) % 2**32 for word in (x, y, z, w))
+    return x, y, z, w
+
+
+def test_numbers_are_those_of_the_printed_hash():
+    """The shift keeps the sign, as that of int32 does."""
+    seeds, places = (0, 7, 2**32 - 1), (1, 4096, 2**22)
+    for path in (0, 3):
+        found = list(CountedNormals(seeds, path, 5, "cpu")(places))
+        for (i, seed), (j, place), number in product(enumerate(seeds), enumerate(places), range(5)):
+            a, b, c, d = (word - (word >> 31 << 32) for word in pcg4d(number, seed, place, path))
+            radii = [math.sqrt(-2 * math.log((word // 256) / 2**24 + 0.5 + 2.0**-24)) for word in (a, b)]
+            angles = [word * 2 * math.pi / 2**32 for word in (c, d)]
+            cosines = [r * math.cos(angle) for r, angle in zip(radii, angles, strict=True)]
+            sines = [r * math.sin(angle) for r, angle in zip(radii, angles, strict=True)]
+            expected = torch.tensor(cosines + sines)
+            torch.testing.assert_close(found[j][:, i, number], expected, rtol=0, atol=2e-5)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """How many places each call of the generator is for."""
+    made, original = [], CountedNormals._hash
+
+    def watched(self, places):
+        made.append(len(places))
+        return original(self, places)
+
+    monkeypatch.setattr(CountedNormals, "_hash", watched)
+    return made
+
+
+def spaced(steps):
+    return [Level(1.0, 80.0 * (0.02 / 80.0) ** (i / steps)) for i in range(steps + 1)]
+
+
+@pytest.mark.parametrize("steps", [10, 200, 1000])
+@pytest.mark.parametrize("shape", [(3, 32, 32), (3, 5), (1, 40_000)])
+def test_foreseen_noise_is_the_same_and_nothing_is_drawn_in_vain(calls, steps, shape):
+    levels = spaced(steps)[: steps + 1 if steps < 200 else 100]
+    noises = BrownianNoise([1, 2], shape), BrownianNoise([1, 2], shape)
+    noises[1].foresee(levels)
+    for s, t in Path(levels):
+        assert torch.equal(*(noise(s, t) for noise in noises))
+    (path,) = noises[1]._paths
+    assert not path._drawn
+    assert sum(calls) % 2 == 0  # each place once by each of them
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_sde", "seeds_3", "euler_ancestral", "sa_solver", "euler_maruyama"])
+def test_a_run_is_the_same_whatever_was_foreseen(sampler):
+    method, x = build("sampler", sampler), SeededNoise([1, 2], (4,)).initial() * 80
+    for foreseen in (spaced(10), spaced(7), spaced(30)[5:9]):
+        noise = BrownianNoise([1, 2], (4,))
+        noise.foresee(foreseen)
+        blind = BrownianNoise([1, 2], (4,))
+        runs = (method(x, Path(spaced(10)), source) for source in (noise, blind))
+        assert torch.equal(*(alone(run, BIMODAL) for run in runs))
+
+
+def test_a_sampler_foresees_its_run_and_few_calls_make_its_noise(calls):
+    levels, x = spaced(10), SeededNoise([1], (3, 32, 32)).initial() * 80
+    method, blind = build("sampler", "euler_ancestral"), BrownianNoise([1], (3, 32, 32))
+    alone(method(x, Path(levels), blind), BIMODAL)
+    assert len(calls) == 11  # one for each step, and one for where the first begins
+    arrays = sum(calls)
+    calls.clear()
+    sample(method, BIMODAL, x, levels, BrownianNoise([1], (3, 32, 32)))
+    assert len(calls) <= 4
+    assert sum(calls) == arrays
+
+
+def test_a_path_keeps_few_numbers_however_many_steps():
+    """At most one known point for each halving, and what one call makes."""
+    noise, levels = BrownianNoise([1], (3, 8)), spaced(1000)
+    noise.foresee(levels)
+    for s, t in Path(levels):
+        noise(s, t)
+        (path,) = noise._paths
+        assert len(path.ahead) <= math.log2(END / LEAF) + 1
+        assert len(path._drawn) <= path.normals.at_once
+
+
+class Operations(TorchDispatchMode):
+    """Counts operations that are kernels on a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        moves = not function.is_view and "empty" not in str(function)
+        self.count += moves and isinstance(out, torch.Tensor) and out.device.type == "meta"
+        return out
+
+
+@pytest.mark.parametrize(("steps", "most"), [(10, 23), (50, 12), (1000, 7)])
+def test_kernels_of_a_step_are_few_on_a_gpu(steps, most):
+    """At the size of SDXL's latents: two for each known point, and those of a few calls of the generator."""
+    levels, noise = spaced(steps), BrownianNoise([1], (4, 128, 128), "meta")
+    noise.foresee(levels)
+    with Operations() as operations:
+        for s, t in Path(levels):
+            noise(s, t)
+    assert operations.count <= most * steps
 
 
 @pytest.mark.parametrize("ask", [(1, 1, 2), (1, 0, 1), (2, 1, 2)])
