@@ -50,7 +50,7 @@ class BrownianNoise:
         self.seeds, self.shape, self.device, self.dtype = tuple(seeds), tuple(shape), device, dtype
         self._count = math.prod(shape)
         self._foreseen: list[int] = []
-        self._paths: list[LevyPath] = []
+        self._paths: list[list[LevyPath]] = []
 
     def foresee(self, levels: Iterable[Level]) -> None:
         """Be told a run's levels before it starts: the noise of small steps is then made together, and is the same."""
@@ -61,18 +61,24 @@ class BrownianNoise:
         start, stop = sorted((_place(s), _place(t)))
         start = min(start, END - 1)
         stop = max(stop, start + 1)
-        path = self._unread(start)
-        before, after = path.at(start), path.at(stop)
-        z = (after.value - before.value).mul_((after.clock - before.clock) ** -0.5)
+        strips = [_increment(strip, start, stop) for strip in self._unread(start)]
+        z = strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
         return z.transpose(0, 1).flatten(1)[:, : self._count].reshape(-1, *self.shape).to(self.dtype)
 
-    def _unread(self, start: int) -> LevyPath:
+    def _unread(self, start: int) -> list[LevyPath]:
+        """The first path that has not been read beyond a place, in strips that a cache holds."""
         for path in self._paths:
-            if path.read.place <= start:
+            if path[0].read.place <= start:
                 return path
         normals = CountedNormals(self.seeds, len(self._paths), math.ceil(self._count / 4), self.device)
-        self._paths.append(LevyPath(normals, self._foreseen))
+        self._paths.append([LevyPath(part, self._foreseen) for part in normals.strips()])
         return self._paths[-1]
+
+
+def _increment(path: LevyPath, start: int, stop: int) -> Tensor:
+    """What the path gains, as unit normal noise."""
+    before, after = path.at(start), path.at(stop)
+    return (after.value - before.value).mul_((after.clock - before.clock) ** -0.5)
 
 
 def _place(level: Level) -> int:

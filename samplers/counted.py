@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import lru_cache
 
 import torch
@@ -18,8 +19,8 @@ from torch import Tensor
 
 from .moved import moved
 
-AT_ONCE = {"cpu": 2**16}
-"""Numbers computed together: on a CPU as many as its cache holds."""
+AT_ONCE = {"cpu": 2**17}
+"""Numbers computed together: on a CPU as many as its cache holds, elsewhere 2^22 or those of one place."""
 
 MULTIPLIER, INCREMENT = 1664525, 1013904223
 EIGHT, SIXTEEN = torch.tensor([8, 16], dtype=torch.int32, device="cpu")
@@ -42,7 +43,22 @@ class CountedNormals:
         self._y, shift, self._w = once.split([len(ys), len(ys), 1])
         self._x = _numbers(count, once.device) + shift
         self._folded = self._x.bitwise_xor(self._x.bitwise_right_shift(SIXTEEN))
-        self.at_once = max(1, AT_ONCE.get(once.device.type, 2**22) // max(1, 4 * self._x.numel()))
+
+    @property
+    def at_once(self) -> int:
+        """For how many places numbers are made together."""
+        return max(1, AT_ONCE.get(self._x.device.type, 2**22) // max(1, 4 * self._x.numel()))
+
+    def strips(self) -> list[CountedNormals]:
+        """Itself in parts, each of some of an image's numbers: as many as are computed together."""
+        columns = max(1, AT_ONCE.get(self._x.device.type, 2**62) // max(1, 4 * len(self._x)))
+        parts = zip(self._x.split(columns, 1), self._folded.split(columns, 1), strict=True)
+        return [self._part(x, folded) for x, folded in parts]
+
+    def _part(self, x: Tensor, folded: Tensor) -> CountedNormals:
+        part = copy(self)
+        part._x, part._folded = x, folded
+        return part
 
     def __call__(self, places: Sequence[int]) -> Iterator[Tensor]:
         """For each place, an integer in [0, 2^32): (4, B, count) float32."""

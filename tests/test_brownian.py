@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sigmabench.plugins.registry import build
 from sigmabench.samplers.brownian import BrownianNoise
-from sigmabench.samplers.counted import CountedNormals
+from sigmabench.samplers.counted import AT_ONCE, CountedNormals
 from sigmabench.samplers.level import CLEAN, PURE_NOISE, Level, variance_preserving
 from sigmabench.samplers.levy import END, FINENESS, LEAF
 from sigmabench.samplers.noise import SeededNoise
@@ -149,9 +149,21 @@ def test_foreseen_noise_is_the_same_and_nothing_is_drawn_in_vain(calls, steps, s
     noises[1].foresee(levels)
     for s, t in Path(levels):
         assert torch.equal(*(noise(s, t) for noise in noises))
-    (path,) = noises[1]._paths
+    path = noises[1]._paths[0][0]
     assert not path._drawn
     assert sum(calls) % 2 == 0  # each place once by each of them
+
+
+@pytest.mark.parametrize("seeds", [[1], [1, 2, 3], []])
+def test_large_images_are_made_in_strips_and_are_the_same(monkeypatch, seeds):
+    levels, whole = spaced(6), BrownianNoise(seeds, (3, 15))
+    expected = [whole(s, t) for s, t in Path(levels)]
+    assert len(whole._paths[0]) == 1
+    monkeypatch.setitem(AT_ONCE, "cpu", 24)
+    parts = BrownianNoise(seeds, (3, 15))
+    for (s, t), noise in zip(Path(levels), expected, strict=True):
+        assert torch.equal(parts(s, t), noise)
+    assert len(parts._paths[0]) == {1: 2, 3: 6, 0: 2}[len(seeds)]
 
 
 @pytest.mark.parametrize("sampler", ["dpmpp_sde", "seeds_3", "euler_ancestral", "sa_solver", "euler_maruyama"])
@@ -183,7 +195,7 @@ def test_a_path_keeps_few_numbers_however_many_steps():
     noise.foresee(levels)
     for s, t in Path(levels):
         noise(s, t)
-        (path,) = noise._paths
+        ((path,),) = noise._paths
         assert len(path.ahead) <= math.log2(END / LEAF) + 1
         assert len(path._drawn) <= path.normals.at_once
 
@@ -202,7 +214,7 @@ class Operations(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize(("steps", "most"), [(10, 23), (50, 12), (1000, 7)])
+@pytest.mark.parametrize(("steps", "most"), [(10, 23), (50, 13), (1000, 5)])
 def test_kernels_of_a_step_are_few_on_a_gpu(steps, most):
     """At the size of SDXL's latents: two for each known point, and those of a few calls of the generator."""
     levels, noise = spaced(steps), BrownianNoise([1], (4, 128, 128), "meta")
