@@ -7,7 +7,7 @@ import pytest
 
 from sigmabench.eval.metrics import libraries
 from sigmabench.eval.metrics.frechet import frechet
-from sigmabench.eval.metrics.gaussian import Moments, distance, root, transport
+from sigmabench.eval.metrics.gaussian import Factor, Moments, distance, factor, influence, root, trace_alone, transport
 from sigmabench.eval.metrics.reference import Reference
 
 NAME = "features/test-00000000/none"
@@ -29,7 +29,7 @@ def orthogonal(d, rng):
 
 
 def fd(mean, cov, ref):
-    return distance(mean, cov, ref.mean, ref.cov, transport(cov, ref.root).trace)
+    return distance(mean, cov, ref.mean, ref.cov, transport(cov, ref.factor).trace)
 
 
 def with_moments(n, mean, cov, rng):
@@ -59,7 +59,7 @@ def test_a_transported_gaussian_of_condition_1e8_has_its_known_distance(monkeypa
     cov_r = q * np.logspace(0, -8, 64) @ q.T
     t = p * rng.uniform(0.5, 2, 64) @ p.T
     cov = t @ cov_r @ t
-    trace = transport(cov, root(cov_r)).trace
+    trace = transport(cov, factor(cov_r)).trace
     assert trace == pytest.approx(np.trace(t @ cov_r), rel=1e-7 if large else 1e-9)
 
 
@@ -70,6 +70,49 @@ def test_rank_deficient_gaussians_have_the_closed_form_distance():
     b = np.r_[np.zeros(10), rng.uniform(1, 9, 20), np.zeros(20)]
     got = fd(np.zeros(50), q * a @ q.T, reference(mean=np.zeros(50), cov=q * b @ q.T))
     assert got == pytest.approx(((np.sqrt(a) - np.sqrt(b)) ** 2).sum(), rel=1e-7)
+
+
+@pytest.mark.parametrize("exact", [1024, 0])
+@pytest.mark.parametrize("n", [400, 60])
+def test_any_factor_of_the_reference_gives_the_same_distance_and_map(monkeypatch, exact, n):
+    """Beside the map as it is defined, S_r^(1/2) (S_r^(1/2) S S_r^(1/2))^(-1/2) S_r^(1/2)."""
+    monkeypatch.setattr("sigmabench.eval.metrics.gaussian.EXACT", exact)
+    rng = np.random.default_rng(14)
+    mixes = [orthogonal(40, rng) * rng.uniform(0.3, 3, 40) @ orthogonal(40, rng) for _ in range(2)]
+    cov, cov_r = (np.cov(rng.standard_normal((m, 40)) @ mix, rowvar=False) for m, mix in zip((n, 500), mixes, strict=True))
+    h = root(cov_r)
+    middle = root(h @ cov @ h)
+    expected = np.eye(40) - h @ np.linalg.inv(middle) @ h
+    assert factor(cov_r).lower
+    for one in (factor(cov_r), Factor(h, False)):
+        np.testing.assert_allclose(one.matrix @ one.matrix.T, cov_r, rtol=0, atol=1e-12 * np.trace(cov_r))
+        trace, form = transport(cov, one)
+        assert trace == pytest.approx(np.trace(middle), rel=1e-9)
+        assert trace_alone(cov, one) == pytest.approx(trace, rel=1e-12)
+        assert not np.triu(form, 1).any()
+        np.testing.assert_allclose((form + form.T) / 2, expected, rtol=0, atol=1e-8 * abs(expected).max())
+        x = rng.standard_normal((7, 40))
+        direct = 2 * x @ np.arange(40.0) + np.einsum("ni,ij,nj->n", x, expected, x)
+        found = influence(x + 3, np.full(40, 3.0), 3 - np.arange(40.0), form)
+        np.testing.assert_allclose(found, direct, rtol=0, atol=1e-8 * abs(direct).max())
+
+
+def test_a_reference_without_a_triangular_factor_has_the_symmetric_root():
+    """Of fewer images than features, and with a feature that is constant, or all but."""
+    rng = np.random.default_rng(15)
+    few = np.cov(rng.standard_normal((20, 30)), rowvar=False)
+    for cov in (few, np.diag([1.0, 0, 2]), np.diag([1.0, 1e-17, 2]), np.zeros((3, 3))):
+        assert not factor(cov).lower
+        np.testing.assert_array_equal(factor(cov).matrix, root(cov))
+
+
+def test_moments_of_blocks_are_those_of_all_rows():
+    x = np.random.default_rng(16).standard_normal((50, 6)) + 1e3
+    for size in (1, 7, 50):
+        moments = Moments(x[i : i + size] for i in range(0, 50, size))
+        np.testing.assert_allclose(moments.mean, x.mean(axis=0), rtol=1e-14)
+        np.testing.assert_allclose(moments.cov, np.cov(x, rowvar=False), rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(moments.cov, moments.cov.T)
 
 
 @pytest.mark.parametrize("n", [30, 400])

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..metrics.gaussian import Moments, distance, root, trace_alone
+from ..metrics.gaussian import Moments, distance, factor, trace_alone
 from .captions import CLASSES, TEMPLATES, TONES, caption
 from .codec import decode
 from .data import Images, mean_luminance, read_images
@@ -85,7 +85,7 @@ def image_text_scores(model: ImageText, test: Images) -> dict:
 def frechet(pixels: torch.Tensor, reference: Moments | Gaussian) -> float:
     """Frechet distance to the reference, biased by the number of images: compare equal numbers only."""
     moments = Moments([features_of(load_feature_net(), pixels)])
-    trace = trace_alone(moments.cov, root(reference.cov))
+    trace = trace_alone(moments.cov, factor(reference.cov))
     return round(distance(moments.mean, moments.cov, reference.mean, reference.cov, trace), 3)
 
 

@@ -96,14 +96,15 @@ def frechet(
         )
     few = moments.n <= d
     centred = np.concatenate(list(rows(shards, name))) - moments.mean if few else None
-    trace, factor = transport(moments.cov, reference.root, centred)
-    value = distance(moments.mean, moments.cov, reference.mean, reference.cov, trace)
+    cov = moments.cov
+    trace, form = transport(cov, reference.factor, centred)
+    value = distance(moments.mean, cov, reference.mean, reference.cov, trace)
     if via == "torchmetrics":
         n = reference.n or 2
         value = torchmetrics_distance(rows(shards, name), reference.mean, reference.cov, n)
     elif via == "clean-fid":
-        value = cleanfid_distance(moments.mean, moments.cov, reference.mean, reference.cov)
-    pushes = [influence(block, moments.mean, reference.mean, factor) for block in rows(shards, name)]
+        value = cleanfid_distance(moments.mean, cov, reference.mean, reference.cov)
+    pushes = [influence(block, moments.mean, reference.mean, form) for block in rows(shards, name)]
     card = {
         "metric": metric,
         "extractor": name.removeprefix("features/"),

@@ -1,10 +1,11 @@
 """The Frechet distance of two Gaussians, its exact square root, and what each sample adds to it.
 
-    FD = |m - m_r|^2 + tr S + tr S_r - 2 tr (H S H)^(1/2),    H = S_r^(1/2)
+    FD = |m - m_r|^2 + tr S + tr S_r - 2 tr (F' S F)^(1/2),    F F' = S_r
 
-With S = B'B the last trace is the sum of the singular values of B H: never complex, and without squaring, so that small
-eigenvalues keep their digits. The usual root of the product S S_r is neither. Dowson, Landau 1982,
-doi:10.1016/0047-259X(82)90077-X; Heusel et al. 2017, arXiv:1706.08500, eq. 6.
+for any factor F of the reference's covariance: F' S F and F_2' S F_2 are similar, and so are the maps F (F' S F)^(-1/2)
+F' the same. A triangular F halves the products. With S = B'B the last trace is the sum of the singular values of B F:
+never complex, and without squaring, so that small eigenvalues keep their digits. The usual root of the product S S_r is
+neither. Dowson, Landau 1982, doi:10.1016/0047-259X(82)90077-X; Heusel et al. 2017, arXiv:1706.08500, eq. 6.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import blas, eigh, lapack
 
-EXACT = 1024  # largest dimension whose singular values are computed directly; above, eigenvalues of H S H: 3x faster
+EXACT = 1024  # largest dimension whose singular values are computed directly; above, eigenvalues of F' S F: 3x faster
 
 
 class Moments:
@@ -35,18 +37,43 @@ class Moments:
         block = np.asarray(block, dtype=np.float64)
         if not self.n:
             self.mean = np.zeros(block.shape[1])
-            self.scatter = np.zeros((block.shape[1],) * 2)
+            self._lower = np.zeros((block.shape[1],) * 2, order="F")
         mean = block.mean(axis=0)
         centred, shift = block - mean, mean - self.mean
         total = self.n + len(block)
-        self.scatter += centred.T @ centred + np.outer(shift, shift) * (self.n * len(block) / total)
+        rows = np.vstack([centred, shift * np.sqrt(self.n * len(block) / total)])
+        self._lower = blas.dsyrk(1.0, rows.T, beta=1.0, c=self._lower, lower=1, overwrite_c=1)
         self.mean = self.mean + shift * (len(block) / total)
         self.n = total
 
     @property
     def cov(self) -> np.ndarray:
         """Unbiased covariance (d, d)."""
-        return self.scatter / (self.n - 1)
+        return (self._lower + np.tril(self._lower, -1).T) / (self.n - 1)
+
+
+class Factor(NamedTuple):
+    """F (d, d) with F F' = S, triangular or not."""
+
+    matrix: np.ndarray
+    lower: bool
+
+    def gram(self, cov: np.ndarray) -> np.ndarray:
+        """F' S F, its lower triangle alone if F is triangular."""
+        if self.lower:
+            return lapack.dsygst(cov, self.matrix, itype=2, lower=1)[0]
+        return self.matrix.T @ cov @ self.matrix
+
+    def times(self, columns: np.ndarray) -> np.ndarray:
+        return blas.dtrmm(1.0, self.matrix, columns, lower=1) if self.lower else self.matrix @ columns
+
+
+def factor(cov: np.ndarray) -> Factor:
+    """Cholesky's; of a matrix that is singular to its precision, the symmetric root."""
+    lower, failed = lapack.dpotrf(cov, lower=1, clean=1)
+    if not failed and lapack.dpocon(lower, np.abs(cov).sum(0).max(), uplo="L")[0] > len(cov) * np.finfo(np.float64).eps:
+        return Factor(lower, True)
+    return Factor(root(cov), False)
 
 
 def root(cov: np.ndarray) -> np.ndarray:
@@ -57,32 +84,37 @@ def root(cov: np.ndarray) -> np.ndarray:
 
 
 class Transport(NamedTuple):
-    """``trace`` is tr (H S H)^(1/2); ``factor`` P (d, k) has P P' = H (H S H)^(-1/2) H, the optimal transport map."""
+    """``trace`` is tr (F' S F)^(1/2); ``form`` is lower triangular, with x' form x = x'(I - A)x for every x.
+
+    A = F (F' S F)^(-1/2) F' is the optimal transport map. A quadratic form of one triangle takes half the products.
+    """
 
     trace: float
-    factor: np.ndarray
+    form: np.ndarray
 
 
-def transport(cov: np.ndarray, reference_root: np.ndarray, centred: np.ndarray | None = None) -> Transport:
+def transport(cov: np.ndarray, reference: Factor, centred: np.ndarray | None = None) -> Transport:
     """From N(., S) to N(., S_r). ``centred`` rows (n, d), if given, are used in place of S: best when n < d."""
-    if centred is not None:
-        factor = centred / np.sqrt(len(centred) - 1)
+    if centred is not None or len(cov) <= EXACT:
+        rows = factor(cov).matrix.T if centred is None else centred / np.sqrt(len(centred) - 1)
+        _, values, vectors = np.linalg.svd(rows @ reference.matrix, full_matrices=False)
+        vectors = vectors.T
     else:
-        factor = root(cov) if len(cov) <= EXACT else None
-    if factor is not None:
-        _, values, vectors = np.linalg.svd(factor @ reference_root, full_matrices=False)
-    else:
-        squares, columns = np.linalg.eigh(reference_root @ cov @ reference_root)
-        values, vectors = np.sqrt(squares.clip(0)), columns.T
+        squares, vectors = eigh(reference.gram(cov), overwrite_a=True, check_finite=False, driver="evd")
+        values = np.sqrt(squares.clip(0))
     kept = values > values.max() * 1e-8
-    return Transport(float(values.sum()), (reference_root @ vectors[kept].T) / np.sqrt(values[kept]))
+    half = reference.times(vectors[:, kept] / np.sqrt(values[kept]))
+    form = np.tril(half @ half.T)
+    form *= -2
+    np.fill_diagonal(form, 1 + form.diagonal() / 2)
+    return Transport(float(values.sum()), form)
 
 
-def trace_alone(cov: np.ndarray, reference_root: np.ndarray) -> float:
-    """``transport(...).trace`` without the factor, from eigenvalues alone: for distances without standard errors."""
+def trace_alone(cov: np.ndarray, reference: Factor) -> float:
+    """``transport(...).trace`` without the map, from eigenvalues alone: for distances without standard errors."""
     if len(cov) <= EXACT:
-        return float(np.linalg.svd(root(cov) @ reference_root, compute_uv=False).sum())
-    squares = np.linalg.eigvalsh(reference_root @ cov @ reference_root)
+        return float(np.linalg.svd(factor(cov).matrix.T @ reference.matrix, compute_uv=False).sum())
+    squares = np.linalg.eigvalsh(reference.gram(cov))
     return float(np.sqrt(squares.clip(0)).sum())
 
 
@@ -96,10 +128,11 @@ def distance(
     return max(0.0, float(shift @ shift + np.trace(cov) + np.trace(reference_cov) - 2 * trace))
 
 
-def influence(block: np.ndarray, mean: np.ndarray, reference_mean: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """f_i = 2 (m - m_r)'(x_i - m) + (x_i - m)'(I - P P')(x_i - m), up to its mean over all rows.
+def influence(block: np.ndarray, mean: np.ndarray, reference_mean: np.ndarray, form: np.ndarray) -> np.ndarray:
+    """f_i = 2 (m - m_r)'(x_i - m) + (x_i - m)'(I - A)(x_i - m), up to its mean over all rows.
 
-    The derivative of FD in the direction of one more sample: dFD = 2 (m - m_r)'dm + tr((I - P P') dS).
+    The derivative of FD in the direction of one more sample: dFD = 2 (m - m_r)'dm + tr((I - A) dS).
     """
     centred = block - mean
-    return 2 * centred @ (mean - reference_mean) + (centred**2).sum(axis=1) - ((centred @ factor) ** 2).sum(axis=1)
+    products = blas.dtrmm(1.0, form.T, centred.T).T
+    return 2 * centred @ (mean - reference_mean) + np.einsum("ij,ij->i", products, centred)

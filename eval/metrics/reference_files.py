@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .gaussian import root
+from .gaussian import Factor, factor
 from .named_statistics import PREFIX, named_statistics
 from .towers import EMBEDDED
 
@@ -36,9 +36,9 @@ class Reference:
     """Finds the file with feature rows, where that is another one."""
 
     @cached_property
-    def root(self) -> np.ndarray:
-        """Symmetric square root of ``cov``, computed once."""
-        return root(self.cov)
+    def factor(self) -> Factor:
+        """Of ``cov``, computed once."""
+        return factor(self.cov)
 
     def features(self) -> np.ndarray:
         """float32 (m, d) rows for kernel distances.
