@@ -8,7 +8,7 @@ that of the one over both. Runs of 10 and of 20 steps walk along the same path o
 that stops and is continued elsewhere goes on with the noise it would have had.
 
 B is a function of image seed and tau alone, as long as a run stops at most once in an interval of 1/16 in log tau, and
-a Brownian motion in any case: levy.py. A run reads it from noisy to clean, and keeps only the few values that lie ahead.
+a Brownian motion in any case (levy.py). A run reads it from noisy to clean and keeps the few values that lie ahead.
 """
 
 from __future__ import annotations

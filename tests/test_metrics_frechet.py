@@ -79,7 +79,8 @@ def test_any_factor_of_the_reference_gives_the_same_distance_and_map(monkeypatch
     monkeypatch.setattr("sigmabench.eval.metrics.gaussian.EXACT", exact)
     rng = np.random.default_rng(14)
     mixes = [orthogonal(40, rng) * rng.uniform(0.3, 3, 40) @ orthogonal(40, rng) for _ in range(2)]
-    cov, cov_r = (np.cov(rng.standard_normal((m, 40)) @ mix, rowvar=False) for m, mix in zip((n, 500), mixes, strict=True))
+    cov = np.cov(rng.standard_normal((n, 40)) @ mixes[0], rowvar=False)
+    cov_r = np.cov(rng.standard_normal((500, 40)) @ mixes[1], rowvar=False)
     h = root(cov_r)
     middle = root(h @ cov @ h)
     expected = np.eye(40) - h @ np.linalg.inv(middle) @ h
