@@ -29,16 +29,24 @@ class Fetched:
 
     @property
     def ready(self) -> bool:
-        """Whether they have come."""
-        return self._event is None or self._event.query()
+        """Whether they have come, or never will, which who waits is told."""
+        try:
+            return self._event is None or self._event.query()
+        except RuntimeError:
+            return True
 
     def wait(self) -> None:
-        """Until they have come: here the host waits for the device, and nowhere else."""
-        if not self.ready:
+        """Until they have come: here the host waits for the device, and nowhere else.
+
+        Raises:
+            RuntimeError: for an error of the device in whatever was asked of it before.
+        """
+        if self._event is not None:
             self._event.synchronize()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What has come."""
+        self.wait()
         return {name: np.asarray(rows) for name, rows in self._copies.items()}
 
 

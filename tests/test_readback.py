@@ -67,7 +67,7 @@ class Event:
         return self.number <= self.device.reached
 
     def synchronize(self):
-        self.device.waits += 1
+        self.device.waits += not self.query()
         self.device.arrive(self.number)
 
 
@@ -171,6 +171,18 @@ def test_an_error_in_a_later_shard_waits_for_the_ones_before(tmp_path, behind, m
     _, outcome = run(tmp_path, samplers=["runge_kutta"], metrics=["luminance"])
     assert set(outcome.failed.values()) == {"ZeroDivisionError: out of luck"}
     assert outcome.made == 6
+
+
+def test_a_device_that_breaks_down_fails_the_cells_that_asked(tmp_path, behind, monkeypatch):
+    def broken(self):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(Event, "query", broken)
+    monkeypatch.setattr(Event, "synchronize", broken)
+    _, outcome = run(tmp_path, metrics=["luminance"])
+    reason = "RuntimeError: CUDA error: an illegal memory access was encountered"
+    assert (outcome.made, list(outcome.failed.values())) == (0, [reason, reason])
+    assert not list((tmp_path / "claims").iterdir())
 
 
 def test_an_observer_that_sees_no_number_names_the_image_when_it_has_come(tmp_path, behind, monkeypatch):
