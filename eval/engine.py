@@ -6,8 +6,8 @@ predictions of a changed network take a call for each change. As a job ends the 
 All cells of a model begin with the same noise, so what they ask first is the same: the prediction for the starting
 noise of some images, at one level and of one branch, is computed once, in a call of its own, for every cell.
 
-Nothing is read of the device: what a job ends with lies there, whether its images are finite and how long they took
-too. So the host is ahead of a GPU, which never waits for it.
+Nothing is read of the device but by samplers with error control: what a job ends with lies there, and so do whether
+its images are finite and how long they took. So the host is ahead of a GPU, which need not wait for it.
 
 In a call of another size a network rounds otherwise. Images of cells in company are those of cells alone within 1e-4
 of the largest element in float32, hence within one step of 255; where a judge's gradient leads, within 1e-2.

@@ -216,6 +216,24 @@ def test_what_is_not_the_same_or_cannot_be_recorded_stays_as_it_is_with_one_warn
     assert record.replayed <= recorded
 
 
+def test_the_warning_names_what_made_a_capture_fail_and_not_how_it_ended():
+    class Ending:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *raised):
+            raise RuntimeError("capture was invalidated")
+
+    def record(run):
+        with Ending():
+            raise ValueError("a kernel that waits")
+
+    network = Small()
+    execution.execute(network, lambda forward: lambda call: Graph(forward, call, record))
+    with pytest.warns(UserWarning, match="executed as usual from now on: ValueError: a kernel that waits"):
+        answers(network, [(numbers(2, 0), {})])
+
+
 def test_a_calls_own_fault_is_raised_and_gives_nothing_up():
     network = Small()
     handle, record = put(network)

@@ -19,6 +19,7 @@ from sigmabench.plugins.registry import BUILTIN, build, catalogue
 from sigmabench.samplers.brownian import BrownianNoise
 from sigmabench.samplers.conformance.convergence import jagged_path, pure_noise_path
 from sigmabench.samplers.level import CLEAN
+from sigmabench.samplers.moved import moved
 from sigmabench.samplers.path import Path
 from sigmabench.samplers.perturbation import AttendedRegions, Judged, Perturbed, WatchedAttention
 from sigmabench.samplers.run import guide, lockstep, start
@@ -139,6 +140,27 @@ def test_a_wait_in_a_call_of_the_network_is_not_overlooked(embedded, monkeypatch
 def test_a_read_is_not_overlooked(read):
     with pytest.raises((RuntimeError, NotImplementedError, TypeError)):
         read(torch.empty(1, device="meta"))
+
+
+class Ordinary:
+    """A tensor of the host that says how it was copied."""
+
+    pinned = False
+
+    def pin_memory(self):
+        other = Ordinary()
+        other.pinned = True
+        return other
+
+    def to(self, **how):
+        return self.pinned, how
+
+
+@pytest.mark.parametrize(("device", "pinned"), [("cuda", True), (torch.device("cuda", 1), True), ("cpu", False)])
+def test_what_goes_to_a_gpu_goes_there_from_page_locked_memory(device, pinned):
+    assert moved(Ordinary(), device) == (pinned, {"device": device, "dtype": None, "non_blocking": True})
+    values = torch.tensor([1.0, 2.0])
+    assert moved(values, "cpu") is values
 
 
 def test_a_copy_that_waits_is_counted():

@@ -51,7 +51,8 @@ class Proven:
             try:
                 self._go_on(kind, call, answer)
             except Exception as error:
-                self._give_up(f"{type(error).__name__}: {error}")
+                first = error.__context__ or error  # a capture that failed also fails to end
+                self._give_up(f"{type(first).__name__}: {first}")
         return answer
 
     def _go_on(self, kind: Hashable, call: Call, answer: Any) -> None:
