@@ -31,6 +31,7 @@ from .scales import scale_of
 from .statistics import Joint, interval
 from .store import Observed, Store
 from .sweep import metric_instances
+from .valued import Values
 
 UNIT = "unit_of_the_intervals"
 """Entry of a number's card that says that prompts were drawn, not images."""
@@ -41,19 +42,19 @@ def results(plan: Plan, store: Store) -> pd.DataFrame:
     return evaluate(plan, store).results
 
 
-def evaluate(plan: Plan, store: Store) -> Frames:
-    """Every planned cell with its numbers, and all comparisons of them."""
-    metrics = metric_instances(plan.sweep)
+def evaluate(plan: Plan, store: Store, values: Values | None = None) -> Frames:
+    """Every planned cell with its numbers, and all comparisons of them; ``values`` are those of an earlier look."""
+    metrics, values = metric_instances(plan.sweep), values or Values(store)
     rows, measurements = [], []
     for planned in plan.cells:
-        for row, measurement in _rows(plan, store, planned, metrics):
+        for row, measurement in _rows(plan, store, planned, metrics, values):
             rows.append(row)
             measurements += [measurement] if measurement else []
     costs = {row["cell"]: Costs(row["nfe"], row["seconds"], row["seconds_se"]) for row in rows if "nfe" in row}
     pairs: list[pd.DataFrame] = []
     standings: dict[tuple[str, str | None], dict[str, float]] = {}
     for family in families(measurements):
-        metric, looks = family[0].metric, _looks(plan, store, family, metrics)
+        metric, looks = family[0].metric, _looks(plan, family, metrics, values)
         if looks:
             pairs.append(compared(metric, looks))
             higher = metrics[metric].higher_is_better
@@ -65,19 +66,19 @@ def evaluate(plan: Plan, store: Store) -> Frames:
     return Frames(frame, comparisons, per_image(measurements, plan.prompts))
 
 
-def _looks(plan: Plan, store: Store, family: list[Measurement], metrics: dict[str, Any]) -> list[Look]:
+def _looks(plan: Plan, family: list[Measurement], metrics: dict[str, Any], values: Values) -> list[Look]:
     """The comparison on the sweep's images, and on twice as many each time for cells that went on."""
     if len(family) < 2 or family[0].value.n < 2:
         return []
     sequential, metric = bool(plan.sweep.until), metrics[family[0].metric]
-    values = {one.cell.key: one.value for one in family}
-    found = [look(Joint.of(values, plan.clusters(family[0].value.n)), sequential=sequential)]
+    first = {one.cell.key: one.value for one in family}
+    found = [look(Joint.of(first, plan.clusters(family[0].value.n)), sequential=sequential)]
     for number, images in enumerate(plan.sweep.looks()[1:], 1):
-        more = [one.cell for one in family if covered(store, one.cell) >= images]
+        more = [one.cell for one in family if covered(values.store, one.cell) >= images]
         if len(more) < 2:
             break
-        values = {cell.key: metric.evaluate(store.observations(cell, images)) for cell in more}
-        found.append(look(Joint.of(values, plan.clusters(images)), number, sequential=True))
+        those = {cell.key: values.of(family[0].metric, metric, cell, images) for cell in more}
+        found.append(look(Joint.of(those, plan.clusters(images)), number, sequential=True))
     return found
 
 
@@ -103,7 +104,7 @@ def previews(plan: Plan, store: Store) -> dict[str, np.ndarray]:
 
 
 def _rows(
-    plan: Plan, store: Store, planned: Planned, metrics: dict[str, Any]
+    plan: Plan, store: Store, planned: Planned, metrics: dict[str, Any], values: Values
 ) -> Iterator[tuple[dict[str, Any], Measurement | None]]:
     cell, images = planned.cell, plan.sweep.images
     base = {"cell": cell.key, **_settings(planned), "seed": cell.seed, "prompts": cell.prompts, "dtype": cell.dtype}
@@ -117,7 +118,7 @@ def _rows(
     measured = {"status": "ok", "reason": "", "images": images, **_cost(cell, observed, images)}
     for text, metric in metrics.items():
         try:
-            value = metric.evaluate(observed)
+            value = values.of(text, metric, cell, images)
         except Exception as error:  # a plugin's metric may raise anything, and the others go on
             status = "refused" if isinstance(error, NotApplicable) else "failed"
             reason = f"{text}: {error}" if isinstance(error, ValueError) else f"{text}: {type(error).__name__}: {error}"

@@ -17,6 +17,7 @@ from .errors import UsageError
 from .plans import Plan
 from .results import evaluate
 from .store import Store
+from .valued import Values
 
 
 def deciding_metric(plan: Plan) -> str:
@@ -41,16 +42,17 @@ def undecided(plan: Plan, store: Store) -> Iterator[tuple[int, list[Planned]]]:
         return
     metric = deciding_metric(plan)
     one = dataclasses.replace(plan, sweep=plan.sweep.model_copy(update={"metrics": [metric]}))
+    values = Values(store)
     for images in plan.sweep.looks()[1:]:
-        keys = _open(one, store, metric)
+        keys = _open(one, values, metric)
         if not keys:
             return
         yield images, [planned for planned in plan.runnable if planned.cell.key in keys]
 
 
-def _open(plan: Plan, store: Store, metric: str) -> set[str]:
+def _open(plan: Plan, values: Values, metric: str) -> set[str]:
     """Cells of groups in which two or more different ones are unbeaten."""
-    results, comparisons, _ = evaluate(plan, store)
+    results, comparisons, _ = evaluate(plan, values.store, values)
     judge, rows, found = Judge(comparisons), measured(conform(results), metric), set()
     for _, group in rows.groupby(GROUP, sort=False, dropna=False):
         left = unbeaten(group, bool(group["higher_is_better"].iloc[0]), judge)

@@ -15,6 +15,7 @@ from sigmabench.eval.comparable import Measurement, refusal
 from sigmabench.eval.comparisons import Costs, compared, look, standing
 from sigmabench.eval.errors import UsageError
 from sigmabench.eval.metrics.estimate import mean
+from sigmabench.eval.metrics.frechet import FrechetDistance
 from sigmabench.eval.plans import load_plan
 from sigmabench.eval.publish import publish
 from sigmabench.eval.results import evaluate
@@ -298,10 +299,13 @@ def test_two_runs_are_compared_cell_by_cell_over_their_common_images(run, tmp_pa
 # Until separated
 
 
-def test_only_cells_that_may_be_best_get_more_images_until_they_separate(tmp_path):
+def test_only_cells_that_may_be_best_get_more_images_until_they_separate(monkeypatch, tmp_path):
     fields = {"metrics": ["fd"], "until": "separated", "budget": 100, "images": 32, "steps": [2, 10]}
     runner = made(tmp_path, **fields)
-    seen = []
+    seen, values, original = [], [], FrechetDistance.evaluate
+    monkeypatch.setattr(
+        FrechetDistance, "evaluate", lambda metric, shards: values.append(shards) or original(metric, shards)
+    )
     for images, cells in undecided(runner.plan, Store(tmp_path)):
         outcome = runner.extend(cells, images, lambda images, cell: None)
         assert outcome.made == sum(images - (seen[-1][0] if seen else 32) for _ in cells)
@@ -309,6 +313,7 @@ def test_only_cells_that_may_be_best_get_more_images_until_they_separate(tmp_pat
     assert [images for images, _ in seen] == [64, 100][: len(seen)]
     assert all(later <= earlier for (_, earlier), (_, later) in pairwise(seen))
     assert seen[0][1] < {planned.cell.key for planned in runner.plan.cells}
+    assert len(values) == len({(shards.shards[0].path, shards.images) for shards in values})  # each value once
     results, comparisons, _ = evaluate(load_plan(tmp_path), Store(tmp_path))
     assert (results["images"] == 32).all()  # values stay comparable
     assert comparisons["images"].max() == seen[-1][0]

@@ -1,7 +1,7 @@
 """What the noise of a step costs: increments of a Brownian path, beside k-diffusion's Brownian tree (torchsde).
 
 Both are asked for the same intervals, each with one seed an image, and the making of the source is counted. Theirs is
-told the ends of the run, ours its levels, as a sampler does. Latents are Stable Diffusion's, SDXL's and those of a video.
+told the ends of the run, ours its levels, as a sampler does. Latents: Stable Diffusion's, SDXL's and those of a video.
 """
 
 from __future__ import annotations
