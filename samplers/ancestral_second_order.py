@@ -9,12 +9,17 @@ at alpha = 0 or at sigma = 0 of ``down`` is infinite and takes one first-order s
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .bridge import ancestral_std, bridge
+from .dpm_solver import second_order
+from .form import DATA, NOISE_LOG_SNR, Form
 from .level import Level, between
 from .reverse_sde import moments
 from .settings import setting, settings
+from .tableau import EULER, Plan, planned, step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,21 +49,7 @@ class DPM2Ancestral:
     aliases = ("sample_dpm_2_ancestral", "KDPM2AncestralDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        for s, t in path:
-            x, x0 = yield x, s
-            u = ancestral_std(s, t, self.eta)
-            down = lower(t, u)
-            if s.alpha and down.sigma:
-                middle = between(s, t, (s.half_logsnr + down.half_logsnr) / 2)
-                x_middle, x0 = yield bridge(x, x0, s, middle), middle
-                scale = t.alpha / s.alpha
-                push = (down.sigma - s.sigma * scale) / middle.sigma
-                x = (x * scale).add_(x_middle, alpha=push).add_(x0, alpha=-push * middle.alpha)
-            else:
-                x = bridge(x, x0, s, down)
-            if u:
-                x = x.add_(noise(s, t), alpha=u * self.s_noise)
-        return x
+        return (yield from _ancestral(x, path, noise, NOISE_LOG_SNR, self.eta, self.s_noise))
 
 
 @settings
@@ -76,17 +67,7 @@ class DPMpp2SAncestral:
     aliases = ("sample_dpmpp_2s_ancestral",)
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        for s, t in path:
-            x, x0 = yield x, s
-            u = ancestral_std(s, t, self.eta)
-            down = lower(t, u)
-            if s.alpha and down.sigma:
-                middle = between(s, t, (s.half_logsnr + down.half_logsnr) / 2)
-                _, x0 = yield bridge(x, x0, s, middle), middle
-            x = bridge(x, x0, s, t, u)
-            if u:
-                x = x.add_(noise(s, t), alpha=u * self.s_noise)
-        return x
+        return (yield from _ancestral(x, path, noise, DATA, self.eta, self.s_noise))
 
 
 @settings
@@ -120,3 +101,27 @@ class RESMultistepAncestral:
                 x = x.add_(noise(s, t), alpha=u * self.s_noise)
             last = (x0, h) if s.alpha else None
         return x
+
+
+def _ancestral(x: Tensor, path: Path, noise: Noise, form: Form, eta: float, s_noise: float) -> Run:
+    for (s, t), (plan, u) in zip(path, _plans(form, eta, path.levels), strict=True):
+        x, x0 = yield x, s
+        x = yield from step(x, x0, plan)
+        if u:
+            x = x.add_(noise(s, t), alpha=u * s_noise)
+    return x
+
+
+@lru_cache(maxsize=2**8)
+def _plans(form: Form, eta: float, levels: tuple[Level, ...]) -> list[tuple[Plan, float]]:
+    """Of each step the way down and the noise back up; kept, because the images of the next batch take the same."""
+    return [_planned(form, s, t, ancestral_std(s, t, eta)) for s, t in pairwise(levels)]
+
+
+def _planned(form: Form, s: Level, t: Level, u: float) -> tuple[Plan, float]:
+    """The second-order step to ``down``, its stage half way there in log-SNR and on the straight line from s to t."""
+    down = lower(t, u)
+    if not form.spans(s, down):
+        return planned(form, EULER, s, down), u
+    middle = between(s, t, (s.half_logsnr + down.half_logsnr) / 2)
+    return planned(form, second_order(0.5), s, down, (middle,)), u

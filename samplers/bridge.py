@@ -13,6 +13,7 @@ import math
 from typing import TYPE_CHECKING
 
 from .level import Level
+from .sums import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 
 def bridge(x: Tensor, x0: Tensor, s: Level, t: Level, u: float = 0.0) -> Tensor:
     """The mean of x_t given x_s = x and x0, leaving room for fresh noise of standard deviation u <= sigma_t."""
-    keep, share = shares(s, t, u)
-    return (x * keep).add_(x0, alpha=share)
+    return pair(x, x0, *shares(s, t, u))
 
 
 def shares(s: Level, t: Level, u: float = 0.0) -> tuple[float, float]:

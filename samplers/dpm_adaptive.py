@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from .bridge import bridge
 from .derived import derived
 from .dpm_solver import THIRD_ORDER, second_order
-from .form import NOISE_LOG_SNR, mean
+from .form import NOISE_LOG_SNR
 from .level import Level, between
 from .settings import setting, settings
+from .sums import weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,7 +108,7 @@ class DPMAdaptive:
 
 
 def _mean(values: list[Tensor], row: Any) -> Tensor:
-    return mean(values, (1 - sum(row), *row))
+    return weighted(values, (1 - sum(row), *row))
 
 
 def _inside(levels: tuple[Level, ...], half_logsnr: float) -> Level:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from .bridge import bridge
 from .derived import derived
 from .dpm_solver import second_order
 from .exponential_tableaux import third_order
-from .form import DATA, NOISE_LOG_SNR
+from .form import DATA, NOISE_LOG_SNR, Form
 from .level import Level, between
 from .settings import setting, settings
-from .tableau import Tableau, step
+from .tableau import EULER, Plan, Tableau, planned, step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,26 +46,27 @@ class DPMFast:
         return 2 if self.compat else 3
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        form = FORMS[self.quantity]
-        for s, *stages, t in self._groups(path):
+        for s, plan in _plans(FORMS[self.quantity], self.compat, path.levels):
             x, x0 = yield x, s
-            if stages:
-                begin, end = s.half_logsnr, t.half_logsnr
-                tableau = _tableau([(level.half_logsnr - begin) / (end - begin) for level in stages])
-                x = yield from step(x, x0, s, t, form, tableau, stages)
-            else:
-                x = bridge(x, x0, s, t)
+            x = yield from step(x, x0, plan)
         return x
 
-    def _groups(self, path: Path) -> Iterator[tuple[Level, ...]]:
-        """The levels of each step: its start, its stages, its end."""
-        levels = path.levels
-        finite = tuple(level for level in levels if level.alpha and level.sigma)
-        if not levels[0].alpha:
-            yield levels[:2]
-        yield from _equal(finite) if self.compat and len(finite) > 1 else _given(finite)
-        if levels[-2].alpha and not levels[-1].sigma:
-            yield levels[-2:]
+
+@lru_cache(maxsize=2**8)
+def _plans(form: Form, compat: bool, levels: tuple[Level, ...]) -> list[tuple[Level, Plan]]:
+    """Where each step begins, and what it does; kept, because the images of the next batch take the same steps."""
+    steps = [(group[0], group[1:-1], group[-1]) for group in _groups(compat, levels)]
+    return [(s, planned(form, _tableau(s, t, stages), s, t, stages)) for s, stages, t in steps]
+
+
+def _groups(compat: bool, levels: tuple[Level, ...]) -> Iterator[tuple[Level, ...]]:
+    """The levels of each step: its start, its stages, its end."""
+    finite = tuple(level for level in levels if level.alpha and level.sigma)
+    if not levels[0].alpha:
+        yield levels[:2]
+    yield from _equal(finite) if compat and len(finite) > 1 else _given(finite)
+    if levels[-2].alpha and not levels[-1].sigma:
+        yield levels[-2:]
 
 
 def _given(levels: tuple[Level, ...]) -> Iterator[tuple[Level, ...]]:
@@ -89,5 +90,10 @@ def _equal(levels: tuple[Level, ...]) -> Iterator[tuple[Level, ...]]:
         yield tuple(at((i + j / order) / len(orders)) for j in range(order + 1))
 
 
-def _tableau(shares: list[float]) -> Tableau:
-    return second_order(shares[0]) if len(shares) == 1 else third_order(shares[0], shares[1])
+def _tableau(s: Level, t: Level, stages: tuple[Level, ...]) -> Tableau:
+    """The method whose stages stand there; Euler's where there are none."""
+    begin, h = s.half_logsnr, t.half_logsnr - s.half_logsnr
+    places = [(level.half_logsnr - begin) / h for level in stages]
+    if not places:
+        return EULER
+    return second_order(*places) if len(places) == 1 else third_order(*places)

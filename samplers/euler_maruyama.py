@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .bridge import ancestral_std, bridge
 from .settings import setting, settings
+from .sums import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +38,7 @@ class EulerMaruyama:
                 gone = (1 - ratio) * (1 + ratio)  # (k_s^2 - k_t^2) / k_s^2
                 drift = (1 + self.eta) / 2 * gone
                 u = scale * s.sigma * math.sqrt(self.eta * gone)
-                x = (x * (scale * (1 - drift))).add_(x0, alpha=t.alpha * drift)
+                x = pair(x, x0, scale * (1 - drift), t.alpha * drift)
             else:
                 u = ancestral_std(s, t, min(1.0, self.eta))
                 x = bridge(x, x0, s, t, u)

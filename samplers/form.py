@@ -16,11 +16,12 @@ replaces the quantity by a weighted mean of predictions, whose weights add to 1,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from .bridge import shares
 from .level import Level, between
+from .sums import times, weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,11 +49,11 @@ class Form(NamedTuple):
     def value(self, x: Tensor, x0: Tensor, level: Level) -> Tensor:
         """The quantity, from x and x0 at a level."""
         p, q = self.parts(level)
-        return mean((x, x0), (p, q)) if p else x0 if q == 1 else x0 * q
+        return weighted((x, x0), (p, q)) if p else x0 if q == 1 else times(x0, q)
 
     def move(self, x: Tensor, quantity: Tensor, s: Level, t: Level) -> Tensor:
         """x at t, from x at s and the mean quantity between."""
-        return mean((x, quantity), self.moves(s, t))
+        return weighted((x, quantity), self.moves(s, t))
 
     def spans(self, s: Level, t: Level) -> bool:
         """Whether both ends are finite; a step that has an infinite one or ends at sigma = 0 is Euler's."""
@@ -66,23 +67,12 @@ class Form(NamedTuple):
 
 def noise_of(x: Tensor, x0: Tensor, level: Level) -> Tensor:
     """eps = (x - alpha x0) / sigma."""
-    return mean((x, x0), _eps(level))
+    return weighted((x, x0), _eps(level))
 
 
 def follow(x: Tensor, eps: Tensor, s: Level, t: Level) -> Tensor:
     """x_t = alpha_t / alpha_s x + (sigma_t - sigma_s alpha_t / alpha_s) eps: Euler's step along eps, alpha_s > 0."""
-    return mean((x, eps), _follow(s, t))
-
-
-def mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """sum of weights * values, a new tensor."""
-    pairs = zip(values, weights, strict=True)
-    value, weight = next(pairs)
-    total = value * weight
-    for value, weight in pairs:
-        if weight:
-            total.add_(value, alpha=weight)
-    return total
+    return weighted((x, eps), _follow(s, t))
 
 
 def _eps(level: Level) -> tuple[float, float]:

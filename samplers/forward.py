@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from .level import Level, between
+from .sums import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def diffuse(x: Tensor, t: Level, s: Level, z: Tensor, scale: float = 1.0) -> Tensor:
     """Noise x at level t up to level s with unit normal z, times scale."""
-    return (x * (s.alpha / t.alpha)).add_(z, alpha=forward_std(t, s) * scale)
+    return pair(x, z, s.alpha / t.alpha, forward_std(t, s) * scale)
 
 
 def forward_std(t: Level, s: Level) -> float:

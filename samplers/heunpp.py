@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .bridge import bridge
-from .form import follow, mean, noise_of
+from .form import follow, noise_of
 from .settings import settings
+from .sums import weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,5 +45,5 @@ class HeunPP2:
                 point, x0 = yield follow(point, eps[-1], at, level), level
                 eps, at = [*eps, noise_of(point, x0, level)], level
             shares = [level.ve_sigma / (len(eps) * largest) for level in further]
-            x = follow(x, mean(eps, (1 - sum(shares), *shares)), s, t)
+            x = follow(x, weighted(eps, (1 - sum(shares), *shares)), s, t)
         return x

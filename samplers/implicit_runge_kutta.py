@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .derived import derived
-from .form import DATA, QUANTITIES, QUANTITY_HELP, Form, mean
+from .form import DATA, QUANTITIES, QUANTITY_HELP, Form
 from .implicit_tableaux import COLLOCATION, METHODS, exponential
 from .settings import setting, settings
+from .sums import weighted
 from .tableau import Rows
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def implicit(
         for _ in range(sweeps):
             for i, level, kept in moving:
                 change = [push * kept / keep * weight for weight in stages[i]]
-                stage, x0 = yield mean([x, *values], [kept, *change]), level
+                stage, x0 = yield weighted([x, *values], [kept, *change]), level
                 values[i] = form.value(stage, x0, level)
-        x = form.move(x, mean(values, end), s, t)
+        x = form.move(x, weighted(values, end), s, t)
     return x

@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .bridge import bridge
-from .form import Form, mean
+from .form import Form
 from .phi import moment
-from .tableau import Tableau, step
+from .sums import weighted
+from .tableau import Tableau, planned, step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,10 +83,10 @@ def multistep(
         here = form.variable(s)
         history = [(here, form.value(x, x0, s)), *history[: points - 1]]
         if start and len(history) < (least or points - 1):
-            x = yield from step(x, x0, s, t, form, start)
+            x = yield from step(x, x0, planned(form, start, s, t))
             continue
         known = _weights(form, weights, s, t, tuple(there for there, _ in history))
-        x = mean([x, *(value for _, value in history)], known)
+        x = weighted([x, *(value for _, value in history)], known)
     return x
 
 

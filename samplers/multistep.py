@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .bridge import shares
 from .settings import settings
+from .sums import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,7 @@ class DPMpp2M:
             h, (keep, share), slope = t.half_logsnr - s.half_logsnr, shares(s, t), 0.0
             if last and t.sigma:
                 slope = 0.5 * h / last[1]
-            x = (x * keep).add_(x0, alpha=share * (1 + slope))
+            x = pair(x, x0, keep, share * (1 + slope))
             if last and slope:
                 x.add_(last[0], alpha=-share * slope)
             last = (x0, h)

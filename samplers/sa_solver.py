@@ -9,6 +9,7 @@ from .bridge import bridge
 from .derived import derived
 from .reverse_sde import adams_weights, reverse_std
 from .settings import setting, settings
+from .sums import pair, weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +74,7 @@ class SASolver:
                 start, h = s.half_logsnr, t.half_logsnr - s.half_logsnr
                 z, keep = (1 + eta) * h, math.sqrt((t.sigma - u) * (t.sigma + u)) / s.sigma
                 step = start, h, z, _mean(history[: self.predictor], start, h, z)
-                x = (x * keep).add_(step[-1], alpha=t.alpha)
+                x = pair(x, step[-1], keep, t.alpha)
             else:
                 x = bridge(x, x0, s, t, u)
             if u:
@@ -97,7 +98,4 @@ class SASolver:
 def _mean(values: list[tuple[Tensor, float]], start: float, h: float, z: float) -> Tensor:
     """The step's weighted sum of predictions (x0, log(alpha/sigma)); start and h place them on the step."""
     weights = adams_weights([(at - start) / h for _, at in values], z)
-    total = values[0][0] * weights[0]
-    for (x0, _), weight in zip(values[1:], weights[1:], strict=True):
-        total = total.add_(x0, alpha=weight)
-    return total
+    return weighted([x0 for x0, _ in values], weights)

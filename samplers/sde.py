@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .bridge import shares
 from .settings import setting, settings
+from .sums import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +44,7 @@ class DPMpp2MSDE:
             keep, share = shares(s, t, u)
             if last and t.sigma:
                 slope = self._weight(h) * h / last[1]
-            x = (x * keep).add_(x0, alpha=share * (1 + slope))
+            x = pair(x, x0, keep, share * (1 + slope))
             if last and slope:
                 x.add_(last[0], alpha=-share * slope)
             last = x0, h

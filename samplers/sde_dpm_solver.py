@@ -10,6 +10,7 @@ from .derived import derived
 from .form import noise_of
 from .linear_multistep import exact, halved
 from .settings import setting, settings
+from .sums import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +60,7 @@ class SDEDPMSolver:
                 scale = t.alpha / s.alpha
                 kept = s.sigma * scale  # k_s in the scale of t
                 u = math.sqrt(self.eta * (kept - t.sigma) * (kept + t.sigma))
-                x = (x * scale).add_(slope, alpha=(1 + self.eta) * (t.sigma - kept))
+                x = pair(x, slope, scale, (1 + self.eta) * (t.sigma - kept))
             if u:
                 x = x.add_(noise(s, t), alpha=u * self.s_noise)
         return x

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .bridge import bridge
-from .form import Form, mean
+from .bridge import shares
+from .form import Form
+from .sums import weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,51 +41,60 @@ def classical(*rows: Sequence[float]) -> Tableau:
     return Tableau(shares, lambda z: weights)
 
 
-def step(
-    x: Tensor, x0: Tensor, s: Level, t: Level, form: Form, tableau: Tableau, levels: Sequence[Level] = ()
-) -> Generator[tuple[Tensor, Level], tuple[Any, ...], Tensor]:
-    """One step between finite levels, from the x0 predicted at s; yields its further stages, returns x at t.
+EULER = classical((1.0,))
 
-    Args:
-        levels: where stages 2, 3, ... stand; else on the straight line from s to t.
+
+class Plan(NamedTuple):
+    """One step in numbers: the levels of stages 2, 3, ... and the weights, in each and in the end, of what is known.
+
+    Known are x and x0 of every stage before, in turns.
     """
-    known = [x, x0]
-    *stages, (_, end) = _plan(form, tableau, s, t, tuple(levels))
-    for level, weights in stages:
-        stage, x0 = yield mean(known, weights), level
-        known += [stage, x0]
-    return mean(known, end)
 
-
-@lru_cache(maxsize=2**12)
-def _plan(
-    form: Form, tableau: Tableau, s: Level, t: Level, given: tuple[Level, ...]
-) -> list[tuple[Level, list[float]]]:
-    """Stages 2, 3, ... and the end: their levels, and the weights of x and x0 of every stage before.
-
-    It is kept, because the images of a batch and those of the next take the same steps.
-    """
-    z = form.exponent * (form.variable(t) - form.variable(s))
-    rows: list[Sequence[float]] = [(), *tableau.rows(z)]
-    levels = [*(given or [form.level(s, t, share) for share in tableau.shares]), t]
-    parts, plan = [form.parts(s)], []
-    for level, row in zip(levels, rows, strict=True):
-        keep, push = form.moves(s, level)
-        shares = (1 - sum(row), *row)
-        weights = [push * share * part for share, pair in zip(shares, parts, strict=True) for part in pair]
-        weights[0] += keep
-        plan.append((level, weights))
-        if len(parts) < len(levels):
-            parts.append(form.parts(level))
-    return plan
+    stages: Sequence[tuple[Level, Sequence[float]]]
+    end: Sequence[float]
 
 
 def single_step(x: Tensor, path: Path, form: Form, tableau: Tableau) -> Run:
     """A run of one method on every step; the one-evaluation step where an end is infinite or clean."""
-    for s, t in path:
+    for s, plan in zip(path.levels, plans(form, tableau, path.levels), strict=False):
         x, x0 = yield x, s
-        if form.spans(s, t):
-            x = yield from step(x, x0, s, t, form, tableau)
-        else:
-            x = bridge(x, x0, s, t)
+        x = yield from step(x, x0, plan)
     return x
+
+
+def step(x: Tensor, x0: Tensor, plan: Plan) -> Generator[tuple[Tensor, Level], tuple[Any, ...], Tensor]:
+    """One step from the x0 predicted where it begins; yields its further stages, returns x at its end."""
+    known = [x, x0]
+    for level, weights in plan.stages:
+        stage, x0 = yield weighted(known, weights), level
+        known += [stage, x0]
+    return weighted(known, plan.end)
+
+
+@lru_cache(maxsize=2**8)
+def plans(form: Form, tableau: Tableau, levels: tuple[Level, ...]) -> list[Plan]:
+    """Of each step of a path. They are kept, because the images of a batch and those of the next take the same."""
+    return [planned(form, tableau, s, t) for s, t in pairwise(levels)]
+
+
+@lru_cache(maxsize=2**12)
+def planned(form: Form, tableau: Tableau, s: Level, t: Level, levels: tuple[Level, ...] = ()) -> Plan:
+    """One step, of one evaluation where an end is infinite or clean.
+
+    Args:
+        levels: where stages 2, 3, ... stand; else on the straight line from s to t.
+    """
+    if not form.spans(s, t):
+        return Plan((), shares(s, t))
+    z = form.exponent * (form.variable(t) - form.variable(s))
+    rows: list[Sequence[float]] = [(), *tableau.rows(z)]
+    levels = (*(levels or [form.level(s, t, share) for share in tableau.shares]), t)
+    parts, weights = [form.parts(s)], []
+    for level, row in zip(levels, rows, strict=True):
+        keep, push = form.moves(s, level)
+        means = (1 - sum(row), *row)
+        weights.append([push * mean * part for mean, pair in zip(means, parts, strict=True) for part in pair])
+        weights[-1][0] += keep
+        if len(parts) < len(levels):
+            parts.append(form.parts(level))
+    return Plan(list(zip(levels[:-1], weights[:-1], strict=True)), weights[-1])

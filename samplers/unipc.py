@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from .bridge import bridge
 from .derived import derived
-from .form import mean
 from .linear_multistep import interpolate
 from .phi import moment, phi
 from .settings import setting, settings
+from .sums import weighted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,4 +67,4 @@ class UniPC:
         moments = [moment(i, -h) for i in range(len(known))]
         if len(known) == 2:
             moments[1] = 0.5 if self.variant == "bh2" else 0.5 / phi(1, -h)
-        return mean([x0 for _, x0 in known], interpolate([(place - start) / h for place, _ in known], moments))
+        return weighted([x0 for _, x0 in known], interpolate([(place - start) / h for place, _ in known], moments))
