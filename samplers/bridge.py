@@ -10,6 +10,8 @@ alpha_s = 0 (zero terminal SNR, flow) and sigma_t = 0 are ordinary values here.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .level import Level
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 def bridge(x: Tensor, x0: Tensor, s: Level, t: Level, u: float = 0.0) -> Tensor:
     """The mean of x_t given x_s = x and x0, leaving room for fresh noise of standard deviation u <= sigma_t."""
     return pair(x, x0, *shares(s, t, u))
+
+
+@lru_cache(maxsize=2**8)
+def bridges(levels: tuple[Level, ...]) -> list[tuple[float, float]]:
+    """The ``shares`` of each step of a path without noise; kept, because the next batch walks the same path."""
+    return [shares(s, t) for s, t in pairwise(levels)]
 
 
 def shares(s: Level, t: Level, u: float = 0.0) -> tuple[float, float]:

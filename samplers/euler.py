@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .bridge import bridge
+from .bridge import bridges
 from .settings import settings
+from .sums import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,7 @@ class Euler:
     aliases = ("sample_euler", "EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
-        for s, t in path:
+        for s, (keep, share) in zip(path.levels, bridges(path.levels), strict=False):
             x, x0 = yield x, s
-            x = bridge(x, x0, s, t)
+            x = pair(x, x0, keep, share)
         return x

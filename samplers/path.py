@@ -49,9 +49,9 @@ def ends(sampler: object, path: Path) -> tuple[Level, Level]:
 def _check(levels: tuple[Level, ...]) -> None:
     if len(levels) < 2:
         raise ValueError(f"a path needs at least 2 levels (1 step), got {len(levels)}")
-    for i, level in enumerate(levels):
-        if not (0 <= level.alpha < math.inf and 0 <= level.sigma < math.inf and level.norm > 0):
-            raise ValueError(f"level {i} is {tuple(level)}; alpha and sigma must be finite, >= 0 and not both 0")
+    for i, (alpha, sigma) in enumerate(levels):
+        if not (0 <= alpha < math.inf and 0 <= sigma < math.inf and alpha + sigma > 0):
+            raise ValueError(f"level {i} is {(alpha, sigma)}; alpha and sigma must be finite, >= 0 and not both 0")
     for i, (s, t) in enumerate(pairwise(levels)):
         if not s.noisier_than(t):
             raise ValueError(

@@ -49,14 +49,14 @@ def sample(
 @torch.no_grad()
 def alone(run: Run, denoiser: Denoiser) -> Tensor:
     """One run to its end, with nothing between it and the denoiser."""
-    reply: Any = None
+    send, reply = run.send, None
     while True:
         try:
-            x, level = run.send(reply)
+            x, level = send(reply)  # type: ignore[arg-type]
         except StopIteration as stop:
             return stop.value
         x0 = denoiser(x, level)
-        reply = x, x0 if x0.dtype == x.dtype else x0.to(x.dtype)
+        reply = x, x0 if x0.dtype is x.dtype else x0.to(x.dtype)
 
 
 def start(sampler: Sampler, x: Tensor, path: Path | Iterable[Level], noise: Noise = no_noise) -> Run:

@@ -23,9 +23,11 @@ def weighted(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 
 
 def pair(x: Tensor, y: Tensor, a: float, b: float) -> Tensor:
-    """a x + b y, in a new tensor. Where a + b = 1, as on flow and variance exploding paths, one pass is enough."""
+    """a x + b y, in a new tensor; one operation where a + b = 1, as on flow and variance exploding paths, or a = 1."""
     if -ROUNDING < a + b - 1 < ROUNDING:
         return y.lerp(x, a)
+    if a == 1:
+        return x.add(y, alpha=b)
     if a and b:
         return times(x, a).add_(y, alpha=b)
     return times(x, a) if a else times(y, b)
