@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .bridge import bridge
 from .form import follow, noise_of
 from .settings import setting, settings
+from .sums import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,6 @@ class GradientEstimation:
             if last is None or not (s.alpha and t.sigma):
                 x = bridge(x, x0, s, t)
             else:
-                x = follow(x, eps + (eps - last) * (self.gamma - 1), s, t)
+                x = follow(x, pair(eps, last, self.gamma, 1 - self.gamma), s, t)
             last = eps
         return x

@@ -55,7 +55,7 @@ class SDEDPMSolver:
                 slope = eps
                 if last and self.points > 1:
                     _, weight = WEIGHTS[self.solver]([0.0, (last[0] - here) / h], h)
-                    slope = eps + (last[1] - eps) * weight
+                    slope = pair(eps, last[1], 1 - weight, weight)
                 last = here, eps
                 scale = t.alpha / s.alpha
                 kept = s.sigma * scale  # k_s in the scale of t

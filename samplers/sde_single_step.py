@@ -14,6 +14,7 @@ from .derived import derived
 from .level import Level, between
 from .reverse_sde import moments, reverse_std
 from .settings import setting, settings
+from .sums import pair, times
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ class DPMppSDE:
     aliases = ("sample_dpmpp_sde", "dpmpp_sde_gpu", "dpmpp_sde_2s", "DPMSolverSDEScheduler")
 
     def __call__(self, x: Tensor, path: Path, noise: Noise) -> Run:
+        weight = 1 / (2 * self.r)
         for s, t in path:
             x, x0 = yield x, s
             u, z = ancestral_std(s, t, self.eta), None
@@ -51,7 +53,7 @@ class DPMppSDE:
                     z = noise(s, stage)
                     x_stage = x_stage.add_(z, alpha=u_stage * self.s_noise)
                 _, x0_stage = yield x_stage, stage
-                x0 = x0 + (x0_stage - x0) / (2 * self.r)
+                x0 = pair(x0, x0_stage, 1 - weight, weight)
             x = bridge(x, x0, s, t, u)
             if u:
                 z = noise(s, t) if z is None else _continued(z, noise, s, stage, t)
@@ -140,9 +142,9 @@ class _Noise:
         x = bridge(x, x0, self.start, t, reverse_std(self.start, t, self.eta))
         u = reverse_std(self.at, t, self.eta)
         kept = math.sqrt((t.sigma - u) * (t.sigma + u)) / self.at.sigma
-        new = self.noise(self.at, t) * u if u else None
+        new = times(self.noise(self.at, t), u) if u else None
         if self.carried is not None:
-            carried = self.carried * kept
+            carried = times(self.carried, kept)
             new = carried if new is None else carried.add_(new)
         self.carried, self.at = new, t
         return x if new is None else x.add_(new, alpha=self.scale)
@@ -157,4 +159,4 @@ def _continued(z: Tensor, noise: Noise, s: Level, stage: Level, t: Level) -> Ten
     """Unit noise of the whole step from unit noise z up to the stage: the shares they have in the reverse process."""
     before, after = (-math.expm1(2 * (a.half_logsnr - b.half_logsnr)) for a, b in ((s, stage), (stage, t)))
     share = math.sqrt((1 - after) * before / (after + (1 - after) * before))
-    return z * share if share == 1 else (z * share).add_(noise(stage, t), alpha=math.sqrt((1 - share) * (1 + share)))
+    return z if share == 1 else pair(z, noise(stage, t), share, math.sqrt((1 - share) * (1 + share)))
