@@ -27,6 +27,7 @@ class Plan:
         path: the steps.
         levels: of the evaluations, in order.
         terms: how the network is asked at each of them.
+        scales: the factors from the sampler's x to the model's input at each, and to the image after the last.
 
     Raises:
         ValueError: for a level that the model cannot serve, and a sampler that decides on its evaluations as it goes.
@@ -36,19 +37,15 @@ class Plan:
         self.sampler, self.prediction, self.path = sampler, prediction, path
         self.levels = evaluations(sampler, path)
         self.terms = [prediction.terms(level) for level in self.levels]
+        self.scales = [1.0 if abs(terms.scale - 1) < ROUNDING else terms.scale for terms in self.terms] + [1.0]
 
     def __len__(self) -> int:
         return len(self.levels)
 
-    def scale(self, index: int) -> float:
-        """The factor from the sampler's x to the model's input at that evaluation, and to the image after the last."""
-        scale = self.terms[index].scale if index < len(self) else 1.0
-        return 1.0 if abs(scale - 1) < ROUNDING else scale
-
     def level(self, index: int) -> Level:
         """The level at that evaluation in the model's own scale, and after the last one the end of the path."""
         level = self.levels[index] if index < len(self) else self.path.levels[-1]
-        return Level(level.alpha * self.scale(index), level.sigma * self.scale(index))
+        return Level(level.alpha * self.scales[index], level.sigma * self.scales[index])
 
     def start(self, steps: int) -> int:
         """The evaluation with which a run begins that leaves out the first steps."""

@@ -218,16 +218,16 @@ class StepScheduler(ForwardProcess, SchedulerMixin, ConfigMixin):  # type: ignor
             ValueError: for keywords of other schedulers that ask for something, and for a sampler that needs a variance
                 if there is none.
         """
-        check_keywords("step", others)
-        run, x = self._opened(timestep, sample), sample
-        tokens = None if per_token_timesteps is None else Tokens(per_token_timesteps, *run.sigmas())
-        if tokens:
-            model_output = -model_output
-            x = tokens.lifted(sample, model_output)
+        if others:
+            check_keywords("step", others)
+        run = self._run = self._run or self._opened(timestep, sample)
         run.noise.generators = generator
         beside = self.guider.predictions if self.guider else {}
-        following, x0 = run.step(x, model_output, clip_of(self.config), beside)
-        if tokens:
+        if per_token_timesteps is None:
+            following, x0 = run.step(sample, model_output, beside)
+        else:
+            tokens, v = Tokens(per_token_timesteps, *run.sigmas()), -model_output
+            following, x0 = run.step(tokens.lifted(sample, v), v, beside)
             following = tokens.after(sample, following)
         return StepSchedulerOutput(prev_sample=following, pred_original_sample=x0) if return_dict else (following, x0)
 
@@ -246,11 +246,10 @@ class StepScheduler(ForwardProcess, SchedulerMixin, ConfigMixin):  # type: ignor
         return self._plan
 
     def _opened(self, timestep: Any, sample: Tensor) -> Driven:
-        """The run that is at work, begun if there is none."""
-        if self._run is None:
-            index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
-            self._run = Driven(self._planned(), index, sample, PipelineNoise(sample, self.config["seed"]))
-        return self._run
+        """A run that begins."""
+        index = self.index_for_timestep(timestep) if self._begin_index is None else self._begin_index
+        noise = PipelineNoise(sample, self.config["seed"])
+        return Driven(self._planned(), index, sample, noise, clip_of(self.config))
 
     def __getattr__(self, name: str) -> Any:
         try:
