@@ -12,6 +12,7 @@ from ...samplers.path import Path
 from ...samplers.protocols import Sampler
 from ..prediction import Prediction
 from ..registry import describe
+from .levels import sigma_of
 
 ROUNDING = 1e-12
 """Of the norm of a level, in float64."""
@@ -27,6 +28,7 @@ class Plan:
         path: the steps.
         levels: of the evaluations, in order.
         terms: how the network is asked at each of them.
+        times, sigmas: of them, as pipelines count, on the CPU; sigmas has one more, of the end.
         scales: the factors from the sampler's x to the model's input at each, and to the image after the last.
 
     Raises:
@@ -37,6 +39,8 @@ class Plan:
         self.sampler, self.prediction, self.path = sampler, prediction, path
         self.levels = evaluations(sampler, path)
         self.terms = [prediction.terms(level) for level in self.levels]
+        self.times = torch.tensor([terms.time for terms in self.terms], dtype=torch.float32)
+        self.sigmas = torch.tensor([sigma_of(prediction, level) for level in (*self.levels, path.levels[-1])])
         self.scales = [1.0 if abs(terms.scale - 1) < ROUNDING else terms.scale for terms in self.terms] + [1.0]
 
     def __len__(self) -> int:
@@ -128,6 +132,7 @@ def evaluations(sampler: Sampler, path: Path) -> list[Level]:
 def _dry_run(sampler: Sampler, path: Path, slope: float) -> list[Level]:
     """A run on one number with the denoiser tanh(slope (x + 1))."""
     x = first = torch.ones(1, 1, dtype=torch.float64)
+    still = torch.zeros_like(x)
     levels: list[Level] = []
     run, reply = sampler(x, path, lambda s, t: first), None
     while True:
@@ -141,5 +146,5 @@ def _dry_run(sampler: Sampler, path: Path, slope: float) -> list[Level]:
                 " own latents: use a setting or a sampler that does not"
             )
         levels.append(level)
-        x0 = torch.tanh(slope * (x + 1))
+        x0 = torch.tanh(slope * (x + 1)) if slope else still
         reply = (x, x0, *(x0 for _ in sampler.needs))

@@ -25,7 +25,7 @@ from .clipping import clip_of
 from .driven import Driven
 from .entries import adopted, checked, from_any
 from .forward import ForwardProcess
-from .levels import levels_asked, sigma_of
+from .levels import levels_asked
 from .model_settings import prediction_of
 from .noise import Generators, PipelineNoise
 from .plan import Evaluations, Plan
@@ -91,6 +91,7 @@ class StepScheduler(ForwardProcess, SchedulerMixin, ConfigMixin):  # type: ignor
         self.num_inference_steps: int | None = None
         self.timesteps = self.sigmas = torch.empty(0)
         self._plan: Plan | None = None
+        self._asked = self._asked_of = None  # what the plan answers, and the config that it is of
         self._begin_index: int | None = None
         self._run: Driven | None = None
 
@@ -131,6 +132,8 @@ class StepScheduler(ForwardProcess, SchedulerMixin, ConfigMixin):  # type: ignor
     ) -> None:
         """Begin anew; ``timesteps`` is then as long as there are evaluations, which may be more than steps.
 
+        Where the same is asked again, as for the next image, the plan of the run is kept.
+
         Args:
             timesteps: the times of the steps, falling.
             sigmas: those of the steps, falling; see ``levels_of_sigmas``.
@@ -143,13 +146,12 @@ class StepScheduler(ForwardProcess, SchedulerMixin, ConfigMixin):  # type: ignor
         """
         check_keywords("set_timesteps", others)
         self.check_needs()
-        prediction, grid = prediction_of(self.config, mu), original_inference_steps
-        spacing = Simple(grid) if grid else build("spacing", self.config["spacing"])
-        levels = levels_asked(prediction, spacing, num_inference_steps, timesteps, sigmas)
-        self._plan = plan = Plan(self.sampler, prediction, Path(levels))
-        self.num_inference_steps = len(plan.path)
-        self.timesteps = torch.tensor([terms.time for terms in plan.terms], dtype=torch.float32, device=device)
-        self.sigmas = torch.tensor([sigma_of(prediction, level) for level in (*plan.levels, plan.path.levels[-1])])
+        asked = (num_inference_steps, _numbers(timesteps), _numbers(sigmas), mu, original_inference_steps)
+        if self._plan is None or self._asked != asked or self._asked_of is not self.config:
+            self._plan = self._plan_of(*asked)
+            self._asked, self._asked_of = asked, self.config
+        self.num_inference_steps = len(self._plan.path)
+        self.timesteps, self.sigmas = self._plan.times.to(device, copy=True), self._plan.sigmas.clone()
         self._begin_index = self._run = None
 
     @property
@@ -240,6 +242,18 @@ class StepScheduler(ForwardProcess, SchedulerMixin, ConfigMixin):  # type: ignor
         index = self._begin_index if self.step_index is None else self.step_index
         return None if index is None else self._planned().level(index)
 
+    def _plan_of(
+        self,
+        steps: int | None,
+        times: Sequence[float] | None,
+        sigmas: Sequence[float] | None,
+        mu: float | None,
+        grid: int | None,
+    ) -> Plan:
+        prediction = prediction_of(self.config, mu)
+        spacing = Simple(grid) if grid else build("spacing", self.config["spacing"])
+        return Plan(self.sampler, prediction, Path(levels_asked(prediction, spacing, steps, times, sigmas)))
+
     def _planned(self) -> Plan:
         if self._plan is None:
             raise RuntimeError("call set_timesteps first")
@@ -261,3 +275,7 @@ class StepScheduler(ForwardProcess, SchedulerMixin, ConfigMixin):  # type: ignor
         """Without a run that is over; one at work cannot be copied."""
         over = self._run and self._run.index == len(self._planned())
         return {**self.__dict__, "_run": None if over else self._run}
+
+
+def _numbers(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(map(float, values))
