@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from sigmabench.eval.benchmarks import __main__ as command
-from sigmabench.eval.benchmarks import overhead, table
+from sigmabench.eval.benchmarks import operations, overhead, table
+from sigmabench.eval.benchmarks.hosts import hosted
 from sigmabench.eval.benchmarks.peers import loops
 from sigmabench.eval.benchmarks.row import Row, compared
 from sigmabench.eval.benchmarks.timing import Spread, in_turns, ratios, ready
+from sigmabench.eval.benchmarks.traffic import Traffic
 
 LOOPS = list(loops())
+HOSTED = list(hosted())
 
 
 def test_a_goal_is_about_the_median_in_its_direction():
@@ -38,8 +41,38 @@ def test_contestants_take_turns_and_the_first_round_does_not_count():
 @pytest.mark.parametrize("loop", LOOPS, ids=[loop.title for loop in LOOPS])
 def test_every_peer_and_its_counterpart_run_over_the_null_model(loop):
     x = torch.ones(1, 3, 8, 8)
-    assert loop.prepare(x, 6)().shape == x.shape
-    assert overhead.ours(loop.counterpart, x)().shape == x.shape
+    loop.prepare(x, 6)()
+    assert overhead.ours(loop, x, 6)().shape == x.shape
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("loop", LOOPS, ids=[loop.title for loop in LOOPS])
+def test_no_method_of_ours_makes_more_operations_on_images_than_its_peer_or_moves_more_of_them(loop):
+    ours, theirs = operations.of_samplers(loop, torch.ones(2, 3, 4, 4), 10)
+    assert ours.operations <= theirs.operations
+    assert ours.images <= theirs.images
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", HOSTED, ids=[method.title for method in HOSTED])
+def test_no_scheduler_of_ours_makes_more_operations_on_images_than_diffusers(method):
+    ours, theirs = operations.of_schedulers(method, torch.ones(2, 4, 4, 4), 10)
+    assert ours.operations <= theirs.operations
+
+
+def test_traffic_counts_what_operations_read_and_write_but_no_views_and_nothing_small():
+    x, y = torch.ones(2, 3), torch.ones(2, 3)
+    with Traffic(x.numel()) as counted:
+        (x * 0.5).add_(y, alpha=0.5)
+    assert (counted.operations, counted.images) == (2, 2 + 3)
+    with Traffic(x.numel()) as counted:
+        x.view(3, 2).t()
+        torch.empty_like(x)
+        torch.ones(1) * 2
+    assert (counted.operations, counted.images) == (0, 0)
+    with Traffic(x.numel()) as counted:
+        torch.cat([x, y])
+    assert (counted.operations, counted.images) == (1, 4)
 
 
 def test_an_unknown_part_is_refused_with_the_known_ones(monkeypatch, capsys):

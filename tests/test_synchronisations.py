@@ -8,6 +8,7 @@ for all that was asked of the device before.
 import pytest
 import torch
 from test_conformance_registered import SAMPLERS
+from test_diffusers_scheduler import SERVED
 from waits import Waits
 
 from sigmabench.eval.backends.embedded_model import STATES
@@ -15,6 +16,7 @@ from sigmabench.eval.cells import Cell, samples
 from sigmabench.eval.engine import produce
 from sigmabench.eval.jobs import Job
 from sigmabench.eval.sweep import Sweep
+from sigmabench.plugins.diffusers.joining import scheduler
 from sigmabench.plugins.registry import BUILTIN, build, catalogue
 from sigmabench.samplers.brownian import BrownianNoise
 from sigmabench.samplers.conformance.convergence import jagged_path, pure_noise_path
@@ -61,6 +63,26 @@ def test_no_sampler_without_error_control_waits_for_the_device(name):
                 run(sampler, build("guidance", "cfg(3)"), path)
         else:
             assert run(sampler, build("guidance", "cfg(3)"), path) == 0
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_no_step_in_a_pipeline_waits_for_the_device(name):
+    """From a place that was set; else the first step reads the time it is given, and is the only one that does."""
+    made = scheduler(name, spacing="trailing", schedule="scaled_linear", prediction_type="epsilon")
+    made.set_timesteps(6, device="meta")
+    made.set_begin_index(0)
+    x = torch.empty((2, *SHAPE), dtype=torch.float16, device="meta")
+    with Waits() as waits:
+        for t in made.timesteps:
+            x = made.step(torch.empty_like(made.scale_model_input(x, t)), t, x, return_dict=False)[0]
+    assert waits.count == 0
+
+
+def test_the_first_step_in_a_pipeline_reads_its_time_alone():
+    made = scheduler("heun", spacing="trailing", schedule="scaled_linear", prediction_type="epsilon")
+    made.set_timesteps(3, device="meta")
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        made.step(torch.empty((1, *SHAPE), device="meta"), made.timesteps[0], torch.empty((1, *SHAPE), device="meta"))
 
 
 @pytest.mark.parametrize("name", GUIDANCE)

@@ -8,6 +8,6 @@ Each part is a file with a function ``rows(device)``; the numbers go to ``report
 """
 
 PARTS = (
-    "agreement", "execution", "overhead", "noise", "frechet", "images", "memory", "start", "cells", "efficiency",
-    "script", "growth", "prediction",
+    "agreement", "execution", "overhead", "operations", "hosts", "comfyui", "noise", "frechet", "images", "memory",
+    "start", "cells", "efficiency", "script", "growth", "prediction",
 )  # fmt: skip
