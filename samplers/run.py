@@ -17,6 +17,7 @@ from .noise import no_noise
 from .path import Path
 from .perturbation import Branch
 from .protocols import Denoiser, Foreseeing, Guidance, Noise, Predictions, Run, Sampler
+from .sums import cast
 
 Evaluate = Callable[[Sequence[tuple[Any, ...]]], Sequence[tuple[Any, ...]]]
 """Answers one round of requests: what runs yielded, to what they receive, in the same order."""
@@ -56,12 +57,12 @@ def alone(run: Run, denoiser: Denoiser) -> Tensor:
         except StopIteration as stop:
             return stop.value
         x0 = denoiser(x, level)
-        reply = x, x0 if x0.dtype is x.dtype else x0.to(x.dtype)
+        reply = x, cast(x0, x.dtype)
 
 
 def start(sampler: Sampler, x: Tensor, path: Path | Iterable[Level], noise: Noise = no_noise) -> Run:
     """A run of the sampler, its state in float32 at least."""
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = cast(x, torch.promote_types(x.dtype, torch.float32))
     path = path if isinstance(path, Path) else Path(path)
     if isinstance(noise, Foreseeing):
         noise.foresee(path.levels)
@@ -95,11 +96,11 @@ def together(denoiser: Denoiser) -> Evaluate:
     def evaluate(requests: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         if len(requests) == 1:
             x, level = requests[0]
-            return [(x, denoiser(x, level).to(x.dtype))]
+            return [(x, cast(denoiser(x, level), x.dtype))]
         rows = [len(x) for x, _ in requests]
         levels = [level for (_, level), n in zip(requests, rows, strict=True) for _ in range(n)]
         x0 = denoiser(torch.cat([x for x, _ in requests]), levels).split(rows)
-        return [(x, part.to(x.dtype)) for (x, _), part in zip(requests, x0, strict=True)]
+        return [(x, cast(part, x.dtype)) for (x, _), part in zip(requests, x0, strict=True)]
 
     return evaluate
 

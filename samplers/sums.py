@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 ROUNDING = 1e-15
@@ -40,3 +41,8 @@ def times(x: Tensor, k: float) -> Tensor:
     of a small image. x + (k - 1) x is as exact as k x where k - 1 loses no digits.
     """
     return x.add(x, alpha=k - 1) if 0.5 <= k <= 2 else x * k
+
+
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x in that dtype; ``to`` is not called in vain, as it takes as long as the arithmetic of a small image."""
+    return x if x.dtype is dtype else x.to(dtype)

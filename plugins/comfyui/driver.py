@@ -13,6 +13,7 @@ from ...samplers.level import Level
 from ...samplers.path import Path, ends
 from ...samplers.protocols import Sampler
 from ...samplers.run import lockstep, start
+from ...samplers.sums import cast
 from .process import Process, process_of
 
 ROWS = "sigmabench_rows"
@@ -54,7 +55,12 @@ class SamplerFunction:
         runs = [start(self.sampler, part, path, noise) for part, noise in zip(begin, noises, strict=True)]
         results = lockstep([numbered(i, run) for i, run in enumerate(runs)], host)
         steps.finish()
-        return torch.cat(results) * process.gain(last)
+        return joined(results) * process.gain(last)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """The parts as one batch; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def numbered(i: int, run: Generator[Any, Any, Tensor]) -> Generator[Any, Any, Tensor]:
@@ -94,16 +100,16 @@ class Host:
         for i, x, level in requests:
             gain = self.process.gain(level)
             self._at[i] = x if abs(gain - 1) < 1e-12 else x * gain, level
-        scaled = torch.cat([x for x, _ in self._at.values()])
-        sigmas = torch.cat([x.new_full((len(x),), self.process.sigma(level)) for x, level in self._at.values()])
+        scaled = joined([x for x, _ in self._at.values()])
+        sigmas = joined([x.new_full(x.shape[:1], self.process.sigma(level)) for x, level in self._at.values()])
         x0 = self.model(scaled, sigmas, **self.extra_args)
         predictions = [self._exact(prediction) for prediction in (x0, *(self._seen[name] for name in self.needs))]
-        self.steps.answered(scaled, noisiest, torch.cat(predictions[0]))
-        return [(x, *(parts[i].to(x.dtype) for parts in predictions)) for i, x, _ in requests]
+        self.steps.answered(scaled, noisiest, joined(predictions[0]))
+        return [(x, *[cast(parts[i], x.dtype) for parts in predictions]) for i, x, _ in requests]
 
     def _exact(self, prediction: Tensor) -> list[Tensor]:
         """Of each run its own part."""
-        parts = prediction.split([len(x) for x, _ in self._at.values()])
+        parts = [prediction] if len(self._at) == 1 else prediction.split([len(x) for x, _ in self._at.values()])
         return [self.process.exact(part, *at) for part, at in zip(parts, self._at.values(), strict=True)]
 
     def _watched(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...samplers.run import start
-from ...samplers.sums import pair, times
+from ...samplers.sums import cast, pair, times
 from .levels import sigma_of
 from .noise import PipelineNoise
 from .plan import Plan
@@ -37,7 +37,7 @@ class Driven:
     def __init__(self, plan: Plan, index: int, sample: Tensor, noise: PipelineNoise, clip: Clip | None = None) -> None:
         self.plan, self.index, self.noise, self.clip = plan, index, noise, clip
         self.needs = plan.sampler.needs
-        x, scale = _cast(sample, torch.promote_types(sample.dtype, torch.float32)), plan.scales[index]
+        x, scale = cast(sample, torch.promote_types(sample.dtype, torch.float32)), plan.scales[index]
         self._run = start(plan.sampler, x if scale == 1 else x / scale, plan.rest(index), noise)
         self.x, _ = next(self._run)
         self._handed: tuple[Tensor, int] | None = None  # a copy of x that the pipeline has, and its count of edits
@@ -45,7 +45,7 @@ class Driven:
     def latents(self, dtype: torch.dtype) -> Tensor:
         """x as the pipeline sees it."""
         scale = self.plan.scales[self.index]
-        return _cast(self.x if scale == 1 else times(self.x, scale), dtype)
+        return cast(self.x if scale == 1 else times(self.x, scale), dtype)
 
     def sigmas(self) -> tuple[float, float, int]:
         """Sigma of the open evaluation and of the next, as pipelines count it, and the time at sigma = 1."""
@@ -72,14 +72,14 @@ class Driven:
         if VARIANCE in self.needs and VARIANCE not in beside:
             raise ValueError("this network predicts no variance: use ddpm with variance=small or large")
         x, terms = self._returned(sample), self.plan.terms[self.index]
-        x0 = pair(x, _cast(output, x.dtype), terms.p, terms.q)
+        x0 = pair(x, cast(output, x.dtype), terms.p, terms.q)
         if self.clip:
             x0 = self.clip(x0)
         self._answer((x, x0, *[beside[name] for name in self.needs]))
         latents = self.latents(sample.dtype)
         if latents is not self.x and not latents.is_inference():
             self._handed = latents, latents._version
-        return latents, _cast(x0, sample.dtype)
+        return latents, cast(x0, sample.dtype)
 
     def _answer(self, reply: tuple[Tensor, ...]) -> None:
         """Go on to the next evaluation."""
@@ -109,8 +109,3 @@ class Driven:
             TypeError: always; a run that is over need not be copied.
         """
         raise TypeError("a scheduler in the middle of a run cannot be copied: copy it before, or call set_timesteps")
-
-
-def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """x in that dtype; ``to`` is not called in vain, since it takes as long as the arithmetic of a small image."""
-    return x if x.dtype is dtype else x.to(dtype)
