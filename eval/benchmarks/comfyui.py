@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from rich.console import Console
@@ -79,14 +80,11 @@ def _theirs(host: ComfyUI, named: Named, x: Tensor) -> Callable[[], object]:
 def _run(host: ComfyUI, function: Any, x: Tensor, options: dict[str, Any]) -> Callable[[], object]:
     model, places = Null(host.process("eps")), torch.tensor(sigmas(STEPS), device=x.device)
 
+    arguments = {"extra_args": {"seed": 0, "model_options": {}}, "callback": None, "disable": True, **options}
+
     @torch.no_grad()
     def run() -> None:
-        source, driver.BrownianNoise = driver.BrownianNoise, lambda *_: lambda s, t: x  # type: ignore[assignment]
-        try:
-            function(
-                model, x, places, extra_args={"seed": 0, "model_options": {}}, callback=None, disable=True, **options
-            )
-        finally:
-            driver.BrownianNoise = source  # type: ignore[misc]
+        with mock.patch.object(driver, "BrownianNoise", return_value=lambda s, t: x):
+            function(model, x, places, **arguments)
 
     return run

@@ -58,7 +58,7 @@ class SamplerFunction:
         return joined(results) * process.gain(last)
 
 
-def joined(parts: Sequence[Tensor]) -> Tensor:
+def joined(parts: list[Tensor]) -> Tensor:
     """The parts as one batch; a single one is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 

@@ -91,7 +91,8 @@ class StepScheduler(ForwardProcess, SchedulerMixin, ConfigMixin):  # type: ignor
         self.num_inference_steps: int | None = None
         self.timesteps = self.sigmas = torch.empty(0)
         self._plan: Plan | None = None
-        self._asked = self._asked_of = None  # what the plan answers, and the config that it is of
+        self._asked: Any = None  # what the plan answers
+        self._asked_of: Any = None  # the config that it is of
         self._begin_index: int | None = None
         self._run: Driven | None = None
 
