@@ -24,6 +24,16 @@ def test_a_goal_is_about_the_median_in_its_direction():
     assert not Row("a", "b", Spread(0.94, 0.9, 1.0), 0.95, at_most=False).met
 
 
+def test_a_number_without_a_goal_is_not_judged():
+    row = Row("a", "b", Spread(0.2, 0.1, 0.9), None)
+    assert row.met is None
+    versions = {"torch": "", "diffusers": "", "python": "", "git": ""}
+    about = {"part": "p", "device": "cpu", "hardware": "", "cores": 1, "threads": 1, "clock": "", "versions": versions}
+    page = table.page([{**about, "rows": [row.record(), Row("c", "", Spread(1, 1, 1), 2.0).record()]}])
+    assert "p, cpu: 1 of 1 goals met" in page
+    assert "| a | b |  |  | 0.2 (0.1 to 0.9) |  |  |" in page
+
+
 def test_a_ratio_is_taken_round_by_round():
     assert ratios([1.0, 2.0, 3.0, 8.0], [2.0, 4.0, 6.0, 8.0]) == Spread(0.5, 0.5, 0.625)
     row = compared("what", "peer", [1e-6, 1e-6], [4e-6, 4e-6], 0.25, ("us", 1e6))

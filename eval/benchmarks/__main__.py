@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import PARTS
+from .judged import judged
 from .row import Row
 from .table import write
 
@@ -39,8 +40,7 @@ def show(part: str, rows: list[Row]) -> None:
     table = Table("what", "beside", "ours", "theirs", "value", "goal", "met", title=part, title_justify="left")
     for row in rows:
         value = f"{row.value.median:.3g}"
-        goal = f"{'<=' if row.at_most else '>='} {row.goal:g}"
-        table.add_row(row.what, row.peer, row.ours, row.theirs, value, goal, "yes" if row.met else "NO")
+        table.add_row(row.what, row.peer, row.ours, row.theirs, value, *judged(row.record()))
     Console().print(table)
 
 

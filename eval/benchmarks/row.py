@@ -16,14 +16,18 @@ class Row:
     peer: str
     """What it is compared with; empty for a number of its own."""
     value: Spread
-    goal: float
+    goal: float | None
+    """None for a number that this package alone does not decide."""
     at_most: bool = True
     ours: str = ""
     theirs: str = ""
     note: str = ""
 
     @property
-    def met(self) -> bool:
+    def met(self) -> bool | None:
+        """None without a goal."""
+        if self.goal is None:
+            return None
         return bool(self.value.median <= self.goal if self.at_most else self.value.median >= self.goal)
 
     def record(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..provenance import device_name, versions
+from .judged import judged, tally
 from .row import Row
 
 FOLDER = Path(__file__).resolve().parents[2] / "reports" / "benchmarks"
@@ -42,8 +43,7 @@ def page(parts: Sequence[dict[str, Any]]) -> str:
     lines = ["# Benchmarks", "", INTRODUCTION, ""]
     for part in parts:
         rows = part["rows"]
-        met = sum(row["met"] for row in rows)
-        lines += [f"## {part['part']}, {part['device']}: {met} of {len(rows)} goals met", ""]
+        lines += [f"## {part['part']}, {part['device']}: {tally(rows)}", ""]
         lines += ["| what | beside | ours | theirs | value (quartiles) | goal | met |", "|---|---|--:|--:|--:|--:|---|"]
         lines += [_line(row) for row in rows]
         made = part["versions"]
@@ -59,10 +59,8 @@ def page(parts: Sequence[dict[str, Any]]) -> str:
 def _line(row: dict[str, Any]) -> str:
     value = row["value"]
     shown = f"{value['median']:.3g} ({value['low']:.3g} to {value['high']:.3g})"
-    sign = "at most" if row["at_most"] else "at least"
-    note = f"; {row['note']}" if row["note"] else ""
-    cells = (row["what"], row["peer"] + note, row["ours"], row["theirs"], shown, f"{sign} {row['goal']:g}")
-    return f"| {' | '.join(cells)} | {'yes' if row['met'] else '**no**'} |"
+    note = "; ".join(text for text in (row["peer"], row["note"]) if text)
+    return f"| {' | '.join((row['what'], note, row['ours'], row['theirs'], shown, *judged(row)))} |"
 
 
 def _hardware(device: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..benchmarks.judged import judged, tally
 from .stages import Record
 
 
@@ -28,8 +29,7 @@ def _rows(record: Record) -> list[dict[str, Any]]:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    goal = f"{'at most' if row['at_most'] else 'at least'} {row['goal']:g}"
-    cells = (row["what"], row["peer"], f"{row['value']['median']:.3g}", goal, "yes" if row["met"] else "**no**")
+    cells = (row["what"], row["peer"], f"{row['value']['median']:.3g}", *judged(row))
     return f"| {' | '.join(cells)} |"
 
 
@@ -43,7 +43,7 @@ def line(name: str, record: Record) -> str:
 def _found(name: str, record: Record) -> str:
     """In a few words."""
     if rows := _rows(record):
-        return f"{sum(row['met'] for row in rows)} of {len(rows)} goals met"
+        return tally(rows)
     if "checks" in record:
         checks = record["checks"]
         worst = max(checks, key=_share)
