@@ -54,8 +54,9 @@ if [ ! -e "$site/complete" ]; then
     touch "$site/complete"
 fi
 [ ! -d "$here/data" ] || set -- "$@" --data "$here/data"
-PYTHONPATH=$site/wheels:$here/stand-in:$site/package SIGMABENCH_REVISION={revision} HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 \\
-    exec ${{PYTHON:-python3}} -m sigmabench.eval.on_gpu "$@"
+export PYTHONPATH=$site/wheels:$here/stand-in:$site/package PYTHONUNBUFFERED=1
+export SIGMABENCH_REVISION={revision} HF_HUB_OFFLINE=1
+exec ${{PYTHON:-python3}} -m sigmabench.eval.on_gpu "$@"
 """
 
 
