@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -317,6 +318,13 @@ def test_help_and_list_import_nothing_heavy():
             command = [sys.executable, "-c", program, *arguments]
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.stderr.strip() == "set()", arguments
+
+
+def test_a_reader_of_the_list_may_stop_reading():
+    command = f"{shlex.quote(sys.executable)} -m sigmabench list | head -n 1"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_kept_catalogue_is_made_again_when_anything_it_came_from_changes(monkeypatch, tmp_path):
