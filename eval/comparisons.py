@@ -20,7 +20,6 @@ from .statistics import (
     Differences,
     Joint,
     best_probability,
-    draws,
     front_probability,
     images_needed,
     order_probability,
@@ -100,7 +99,7 @@ def standing(looks: Sequence[Look], higher: bool, costs: Mapping[str, Costs]) ->
     fronts = _fronts(looks[0].joint, higher, costs)
     for one in looks:
         sign = 1 if higher else -1
-        scores = sign * (one.joint.values + draws(one.joint.influences))
+        scores = sign * (one.joint.values + one.joint.errors)
         low, high = rank_interval(one.better(higher))
         columns = (low, high, best_probability(scores), order_probability(sign * one.joint.values, scores))
         for dropped in found.keys() - set(one.joint.cells):
@@ -113,7 +112,7 @@ def standing(looks: Sequence[Look], higher: bool, costs: Mapping[str, Costs]) ->
 
 def _fronts(joint: Joint, higher: bool, costs: Mapping[str, Costs]) -> dict[str, tuple[float, float]]:
     """Probabilities of being on the front over network evaluations and over seconds; nan where costs are unknown."""
-    scores = (1 if higher else -1) * (joint.values + draws(joint.influences))
+    scores = (1 if higher else -1) * (joint.values + joint.errors)
     nfe, seconds, error = np.array([costs[cell] for cell in joint.cells], dtype=np.float64).T
     noise = np.random.default_rng(2).standard_normal(scores.shape)
     fronts = [

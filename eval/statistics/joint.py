@@ -8,8 +8,10 @@ arXiv:1212.6906.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +25,8 @@ DRAWS = 4000
 CHUNK = 250  # draws made at a time: 20 MB for 10,000 images
 
 
-class Joint(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Joint:
     """Values of one metric in C cells and the influence of each of N common images, or prompts, on them."""
 
     cells: tuple[str, ...]
@@ -51,6 +54,11 @@ class Joint(NamedTuple):
         rows = by_cluster(columns - columns.mean(axis=0), cluster)
         numbers = np.array([value.value for value in values.values()], dtype=np.float64)
         return cls(tuple(values), numbers, rows, len(columns))
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """``draws`` of the values' errors, the same for all that is asked about them."""
+        return draws(self.influences)
 
 
 def draws(influences: np.ndarray, count: int = DRAWS, seed: int = 0) -> np.ndarray:

@@ -40,11 +40,9 @@ def pairs(joint: Joint) -> Pairs:
     if n < 2:
         raise ValueError(f"a comparison needs at least 2 images, there are {n}")
     columns = np.ascontiguousarray(joint.influences.T)
-    own = columns.var(axis=1, ddof=1)
+    own = _variances(columns)
     first, second = np.triu_indices(c, 1)
-    spread = np.concatenate(
-        [(columns[i] - columns[i + 1 :]).var(axis=1, ddof=1) for i in range(c - 1)] or [np.empty(0)]
-    )
+    spread = np.concatenate([_variances(columns[i] - columns[i + 1 :]) for i in range(c - 1)] or [np.empty(0)])
     unpaired = own[first] + own[second]
     same = spread <= ROUNDING**2 * unpaired
     spread[same] = 0.0
@@ -54,3 +52,8 @@ def pairs(joint: Joint) -> Pairs:
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = np.where(spread > 0, unpaired / spread, np.where(unpaired > 0, np.inf, np.nan))
     return Pairs(first, second, difference, np.sqrt(spread / n), gain)
+
+
+def _variances(columns: np.ndarray) -> np.ndarray:
+    """Of rows whose mean is 0, as that of influences is."""
+    return np.einsum("ij,ij->i", columns, columns) / (columns.shape[1] - 1)

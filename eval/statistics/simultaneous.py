@@ -57,7 +57,7 @@ def simultaneous(joint: Joint, level: float = LEVEL, count: int = DRAWS) -> Diff
 
 def _maxima(joint: Joint, found: Pairs, known: np.ndarray, count: int) -> np.ndarray:
     """max |t| over the pairs with a spread, of each draw."""
-    z = np.ascontiguousarray(draws(joint.influences, count).T)
+    z = np.ascontiguousarray((joint.errors if count == DRAWS else draws(joint.influences, count)).T)
     with np.errstate(divide="ignore"):
         weights = np.where(known, 1 / found.se, 0.0)
     most, start = np.zeros(count), 0
