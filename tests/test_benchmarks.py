@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from sigmabench.eval.benchmarks import __main__ as command
-from sigmabench.eval.benchmarks import operations, overhead, table
+from sigmabench.eval.benchmarks import comfyui, operations, overhead, table
 from sigmabench.eval.benchmarks.hosts import hosted
 from sigmabench.eval.benchmarks.peers import loops
 from sigmabench.eval.benchmarks.row import Row, compared
 from sigmabench.eval.benchmarks.timing import Spread, in_turns, ratios, ready
 from sigmabench.eval.benchmarks.traffic import Traffic
+from sigmabench.eval.peers import comfyui as host
 
 LOOPS = list(loops())
 HOSTED = list(hosted())
@@ -96,3 +97,11 @@ def test_the_page_is_that_of_the_numbers_beside_it():
     parts = [json.loads(file.read_text()) for file in sorted(table.FOLDER.glob("*.json"))]
     assert (table.FOLDER / "README.md").read_text() == table.page(parts)
     assert {part["part"] for part in parts} <= set(command.PARTS)
+
+
+def test_without_a_checkout_of_comfyui_its_part_has_no_rows_and_says_why(monkeypatch, capsys):
+    monkeypatch.delenv("COMFYUI_DIR", raising=False)
+    host.comfyui.cache_clear()
+    assert not list(comfyui.rows("cpu"))
+    assert "skipped" in (said := capsys.readouterr().err)
+    assert "COMFYUI_DIR" in said
