@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping
 
@@ -16,7 +15,7 @@ from ...samplers.noise import SeededNoise
 from ...samplers.path import Path
 from ...samplers.problems import BIMODAL, GAUSSIAN
 from ...samplers.run import sample
-from .fault import Fault
+from .fault import Fault, sides
 from .hosts import comfyui
 from .moments import Noise, moments_of
 
@@ -156,8 +155,7 @@ FAULTS = (
         "dpm_2_ancestral, eta=0, flow model",
         "The noise to add back is the root of a rounding error below 0.",
         "of 20 numbers of steps up to 100, those that give NaN",
-        functools.partial(_nan_at_eta_0, False),
-        functools.partial(_nan_at_eta_0, True),
+        *sides(_nan_at_eta_0),
         at_most=0,
     ),
     Fault(
@@ -166,8 +164,7 @@ FAULTS = (
         "default noise of the samplers",
         "All images of a batch draw from one stream, so each depends on how many there are.",
         "largest change of image 0 when another one is in the batch",
-        functools.partial(_change, False),
-        functools.partial(_change, True),
+        *sides(_change),
         at_most=0,
     ),
 )

@@ -16,7 +16,7 @@ from ...samplers.level import CLEAN
 from ...samplers.problems import BIMODAL
 from ...samplers.run import sample
 from .exact import error, order, ours
-from .fault import Fault
+from .fault import Fault, sides
 from .hosts import comfyui
 
 STEPS = (20, 40, 80, 160, 320)
@@ -129,8 +129,7 @@ FAULTS = (
         "uni_pc",
         "It writes 0.001 into the caller's schedule in place of the last sigma, 0, and ends there.",
         "last sigma of the caller's schedule after the run",
-        functools.partial(_last_sigma, False),
-        functools.partial(_last_sigma, True),
+        *sides(_last_sigma),
         at_most=0,
         threads=("comfyanonymous/ComfyUI#3323",),
     ),
@@ -140,8 +139,7 @@ FAULTS = (
         "uni_pc, float64",
         "It multiplies coefficients in float32 with the state.",
         "error after 80 steps",
-        functools.partial(_float64, False),
-        functools.partial(_float64, True),
+        *sides(_float64),
         at_most=1e-3,
         raises="RuntimeError",
     ),

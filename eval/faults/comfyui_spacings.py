@@ -7,7 +7,7 @@ import functools
 from ...samplers.protocols import Spacing
 from ...samplers.schedules import Flow, ScaledLinear
 from ...samplers.spacings import Beta, DDIMUniform, KLOptimal, Linspace
-from .fault import Fault
+from .fault import Fault, sides
 from .hosts import comfyui
 
 COUNTS = range(10, 401, 13)
@@ -71,8 +71,7 @@ FAULTS = (
         "kl_optimal, 1 step",
         "It divides by the number of steps less one.",
         "relative distance of the first sigma from the noisiest trained one",
-        functools.partial(_one_step, False),
-        functools.partial(_one_step, True),
+        *sides(_one_step),
         at_most=1e-6,
         threads=("comfyanonymous/ComfyUI#14904",),
     ),
@@ -82,8 +81,7 @@ FAULTS = (
         "normal and sgm_uniform, shifted flow",
         "The last time is shifted, taken for one that is not, and shifted again.",
         "last sigma before clean, shift 3",
-        functools.partial(_last_flow_sigma, False),
-        functools.partial(_last_flow_sigma, True),
+        *sides(_last_flow_sigma),
         at_most=0.0031,
     ),
 )

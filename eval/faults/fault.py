@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 from .hosts import MissingPeerError
 
@@ -43,6 +45,11 @@ class Fault:
     @property
     def bound(self) -> str:
         return f"at most {self.at_most:g}" if self.at_most < math.inf else f"at least {self.at_least:g}"
+
+
+def sides(measure: Callable[..., float], *rest: Any, **options: Any) -> tuple[Callable[[], float], Callable[[], float]]:
+    """``ours`` and ``theirs`` of a measure whose first argument says whether it is of theirs."""
+    return functools.partial(measure, False, *rest, **options), functools.partial(measure, True, *rest, **options)
 
 
 def outcome(run: Callable[[], float]) -> float | str:

@@ -17,7 +17,7 @@ from ...samplers.noise import SeededNoise
 from ...samplers.problems import BIMODAL
 from ...samplers.run import sample
 from .exact import error, order, ours
-from .fault import Fault
+from .fault import Fault, sides
 from .hosts import k_diffusion
 from .parabola import HALF, PARABOLA, distance, ours_on, parabola
 
@@ -121,8 +121,7 @@ FAULTS = (
         "sample_dpmpp_2m_sde",
         "A run of one step to clean reads a step size that is not yet set.",
         "distance of the image from the prediction",
-        functools.partial(_one_step, False),
-        functools.partial(_one_step, True),
+        *sides(_one_step),
         at_most=1e-12,
         raises="UnboundLocalError",
     ),
@@ -132,8 +131,7 @@ FAULTS = (
         "sample_dpm_2_ancestral, eta=2",
         "The branch that steps down to clean forgets to add the noise back.",
         "deviation of the noise in units of sigma",
-        functools.partial(_loud, False),
-        functools.partial(_loud, True),
+        *sides(_loud),
         at_least=0.95,
     ),
     Fault(
@@ -142,8 +140,7 @@ FAULTS = (
         "sample_dpm_fast",
         "It ends with a step of order 1 or 2, and takes no schedule, only its ends.",
         "order of convergence from 21 to 168 steps",
-        functools.partial(_fast, False),
-        functools.partial(_fast, True),
+        *sides(_fast),
         at_least=2.7,
     ),
     Fault(
@@ -152,8 +149,7 @@ FAULTS = (
         "sample_dpm_adaptive",
         "The error that sets the step is that of the whole batch, so each image depends on the others.",
         "largest change of image 0 when another one is in the batch",
-        functools.partial(_adaptive, False),
-        functools.partial(_adaptive, True),
+        *sides(_adaptive),
         at_most=0,
     ),
 )

@@ -15,7 +15,7 @@ from ...samplers import Level
 from ...samplers.level import CLEAN, PURE_NOISE
 from .diffusers_schedulers import follow, levels_of, scheduler, untouched, velocity
 from .exact import error, order, ours
-from .fault import Fault
+from .fault import Fault, sides
 from .parabola import HALF, PARABOLA, STEPS, ours_on, parabola, solution
 
 
@@ -86,8 +86,7 @@ FAULTS = (
         "IPNDMScheduler",
         "The first step, from pure noise, divides by alpha = 1e-8 and so takes x0 for 0.",
         "order of convergence from 70 to 310 steps",
-        functools.partial(_ipndm, False),
-        functools.partial(_ipndm, True),
+        *sides(_ipndm),
         at_least=1.8,
     ),
     Fault(
@@ -96,8 +95,7 @@ FAULTS = (
         "PNDMScheduler, timestep_spacing='linspace'",
         "Each step goes to t - 1000 // steps, not to the next timestep of the schedule.",
         "error after 310 steps",
-        functools.partial(_pndm, False, 310, timestep_spacing="linspace"),
-        functools.partial(_pndm, True, 310, timestep_spacing="linspace"),
+        *sides(_pndm, 310, timestep_spacing="linspace"),
         at_most=2e-3,
         threads=("huggingface/diffusers#12633",),
     ),
@@ -107,8 +105,7 @@ FAULTS = (
         "PNDMScheduler, prediction_type='v_prediction'",
         "It combines v of different levels, each of which is another combination of x0 and noise.",
         "error after 50 steps",
-        functools.partial(_pndm, False, 50, timestep_spacing="leading", prediction_type="v_prediction"),
-        functools.partial(_pndm, True, 50, timestep_spacing="leading", prediction_type="v_prediction"),
+        *sides(_pndm, 50, timestep_spacing="leading", prediction_type="v_prediction"),
         at_most=5e-3,
         threads=("huggingface/diffusers#14816",),
     ),

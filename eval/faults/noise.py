@@ -17,7 +17,7 @@ from ...samplers.problems import BIMODAL, GAUSSIAN
 from ...samplers.protocols import Sampler
 from ...samplers.run import sample
 from .diffusers_schedulers import noise_in, scheduler, seeded, untouched
-from .fault import Fault
+from .fault import Fault, sides
 from .hosts import k_diffusion
 
 SIGMAS = (5.0, 3.0, 2.0, 1.0, 0.5)
@@ -108,8 +108,7 @@ FAULTS = (
         "FlowMatchHeunDiscreteScheduler, s_churn=4",
         "The noise of a variance exploding process is added to a flow without scaling x.",
         "relative error of the deviation of the images, 40 steps",
-        functools.partial(_flow_churn, False),
-        functools.partial(_flow_churn, True),
+        *sides(_flow_churn),
         at_most=0.04,
         threads=(),
     ),

@@ -9,7 +9,7 @@ from ...samplers.protocols import NoiseSchedule, Spacing
 from ...samplers.schedules import Cosine, Flow, ScaledLinear
 from ...samplers.spacings import Beta, Karras, Linspace
 from .diffusers_schedulers import scheduler, untouched
-from .fault import Fault
+from .fault import Fault, sides
 
 SD = ScaledLinear()
 
@@ -59,8 +59,7 @@ FAULTS = (
         "Euler, Heun and LMS, use_karras_sigmas",
         "The ends of the sigmas are taken from timesteps that are spaced already, not from the trained ones.",
         "last sigma before clean, 10 trailing steps; the cleanest trained one is 0.0292",
-        functools.partial(_cleanest, False),
-        functools.partial(_cleanest, True),
+        *sides(_cleanest),
         at_most=0.0293,
         threads=("huggingface/diffusers#9531", "huggingface/diffusers#7214"),
     ),
@@ -70,8 +69,7 @@ FAULTS = (
         "EulerDiscreteScheduler, timestep_spacing='linspace'",
         "The timestep of a single step is 0, the cleanest.",
         "first sigma; the noisiest trained one is 14.6",
-        functools.partial(_one_step, False),
-        functools.partial(_one_step, True),
+        *sides(_one_step),
         at_least=14.6,
     ),
     Fault(
@@ -80,8 +78,7 @@ FAULTS = (
         "use_beta_sigmas",
         "The quantiles of the beta distribution are taken of sigma, in the paper (arXiv:2407.12173) of time.",
         "sigma in the middle of 20 steps; 1.62 by the paper",
-        functools.partial(_middle, False),
-        functools.partial(_middle, True),
+        *sides(_middle),
         at_most=1.7,
         threads=("huggingface/diffusers#9509", "huggingface/diffusers#10001"),
     ),
@@ -91,8 +88,7 @@ FAULTS = (
         "DPM-Solver, UniPC and DEIS, use_karras_sigmas",
         "The times of the sigmas are rounded to whole timesteps, which then repeat.",
         "repeated times among 200 steps",
-        functools.partial(_repeats, False, SD, 200),
-        functools.partial(_repeats, True, SD, 200),
+        *sides(_repeats, SD, 200),
         at_most=0,
         threads=("huggingface/diffusers#12771", "huggingface/diffusers#10738"),
     ),
@@ -112,8 +108,7 @@ FAULTS = (
         "FlowMatchEulerDiscreteScheduler, shift=3",
         "The last time is shifted, taken for one that is not, and shifted again.",
         "last sigma before clean; the cleanest trained one is 0.003",
-        functools.partial(_flow_end, False),
-        functools.partial(_flow_end, True),
+        *sides(_flow_end),
         at_most=0.0031,
         threads=("huggingface/diffusers#13243", "huggingface/diffusers#13246", "huggingface/diffusers#13706"),
     ),

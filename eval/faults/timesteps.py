@@ -15,7 +15,7 @@ from ...samplers.schedules import ScaledLinear
 from ...samplers.spacings import Exponential
 from .diffusers_schedulers import follow, level_at, levels_of, noise_in, scheduler, seeded
 from .exact import error, order, ours
-from .fault import Fault
+from .fault import Fault, sides
 
 THREADS = ("huggingface/diffusers#12633", "huggingface/diffusers#11347", "huggingface/diffusers#9261")
 ORDER = "order of convergence from 70 to 310 steps"
@@ -119,8 +119,7 @@ FAULTS = (
         "EulerDiscreteScheduler, interpolation_type='log_linear'",
         "It makes steps + 2 sigmas, none where its timestep is.",
         ORDER,
-        functools.partial(_log_linear, False),
-        functools.partial(_log_linear, True),
+        *sides(_log_linear),
         at_least=0.85,
     ),
     Fault(
@@ -129,8 +128,7 @@ FAULTS = (
         "DDPMScheduler, variance_type='fixed_large'",
         "Noise is added unless the timestep is 0, so with trailing timesteps to the clean image too.",
         "deviation of the noise on the image",
-        functools.partial(_noise_left, False),
-        functools.partial(_noise_left, True),
+        *sides(_noise_left),
         at_most=1e-6,
     ),
     Fault(
@@ -139,8 +137,7 @@ FAULTS = (
         "TCDScheduler",
         "The last step ends at the first timestep, where alpha is not 1, not at the clean image.",
         "deviation of what should be a black image",
-        functools.partial(_black, False),
-        functools.partial(_black, True),
+        *sides(_black),
         at_most=1e-6,
     ),
     Fault(
@@ -149,8 +146,7 @@ FAULTS = (
         "DEISMultistepScheduler",
         "The last sigma is repeated in place of 0: the last evaluation leads nowhere and noise is left.",
         "distance from the last prediction",
-        functools.partial(_deis_end, False),
-        functools.partial(_deis_end, True),
+        *sides(_deis_end),
         at_most=1e-3,
     ),
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 
 from ...plugins.prediction import coefficients
@@ -15,7 +13,7 @@ from ...samplers.schedules import ScaledLinear, ZeroTerminalSNR
 from ...samplers.spacings import Karras, Trailing
 from .diffusers_schedulers import SD, levels_of, scheduler, seeded, untouched, velocity, vp_sigmas
 from .exact import error, ours
-from .fault import Fault
+from .fault import Fault, sides
 
 ZERO = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 X = torch.linspace(-2, 2, 10).view(1, 1, 2, 5)
@@ -86,8 +84,7 @@ FAULTS = (
         "DDIMScheduler, rescale_betas_zero_snr, eta=1",
         "The first step takes the root of a rounding error below 0.",
         "of 20 numbers of steps up to 100, those that give NaN",
-        functools.partial(_nan_at_eta_1, False),
-        functools.partial(_nan_at_eta_1, True),
+        *sides(_nan_at_eta_1),
         at_most=0,
         threads=("huggingface/diffusers#5969",),
     ),
@@ -97,8 +94,7 @@ FAULTS = (
         "DDIM, DDPM, LCM and TCD, rescale_betas_zero_snr, prediction_type='epsilon'",
         "eps says nothing about the image at alpha = 0; they divide by 0 and go on, ours refuses with the reason.",
         "schedulers that return NaN without an error",
-        functools.partial(_silent_nan, False),
-        functools.partial(_silent_nan, True),
+        *sides(_silent_nan),
         at_most=0,
         threads=("huggingface/diffusers#3851", "huggingface/diffusers#5103"),
     ),
@@ -108,8 +104,7 @@ FAULTS = (
         "DDIMScheduler, rescale_betas_zero_snr, default timestep_spacing",
         "Leading timesteps start at 950, where the network expects part of an image; ours refuses that spacing.",
         "bias of the mean brightness of 20-step images",
-        functools.partial(_bias, False),
-        functools.partial(_bias, True),
+        *sides(_bias),
         at_most=1e-3,
         threads=("huggingface/diffusers#4195", "huggingface/diffusers#6024"),
     ),
@@ -119,8 +114,7 @@ FAULTS = (
         "DPMSolverMultistepScheduler, rescale_betas_zero_snr, use_karras_sigmas",
         "Sigmas above the second are the same timestep, and its index is looked up by timestep.",
         "error after 50 steps",
-        functools.partial(_karras, False),
-        functools.partial(_karras, True),
+        *sides(_karras),
         at_most=0.02,
         raises="IndexError",
         threads=("huggingface/diffusers#12771", "huggingface/diffusers#7214"),
