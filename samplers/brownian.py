@@ -62,8 +62,10 @@ class BrownianNoise:
         start = min(start, END - 1)
         stop = max(stop, start + 1)
         strips = [_increment(strip, start, stop) for strip in self._unread(start)]
-        z = strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
-        return z.transpose(0, 1).flatten(1)[:, : self._count].reshape(-1, *self.shape).to(self.dtype)
+        z = (strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)).transpose(0, 1)
+        if self._count % 4:
+            z = z.flatten(1)[:, : self._count]
+        return z.reshape(-1, *self.shape).to(self.dtype)
 
     def _unread(self, start: int) -> list[LevyPath]:
         """The first path that has not been read beyond a place, in strips that a cache holds."""
