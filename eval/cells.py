@@ -15,7 +15,7 @@ from ..samplers.path import Path as LevelPath
 from ..samplers.perturbation import Branch, Perturbed, conditions_of
 from .branches import answering, named, needed
 from .prompts import prompts_hash
-from .protocols import Distilled, Drawing, Given, Model, Sample, Starting
+from .protocols import Distilled, Drawing, Given, Model, Partial, Sample, Starting
 from .sweep import MODEL_SCHEDULE, Sweep
 
 EPOCH = 1  # raise it when a change of code changes images of the same settings
@@ -107,6 +107,8 @@ def levels(cell: Cell, model: Model) -> LevelPath:
     schedule = model.schedule if cell.schedule == MODEL_SCHEDULE else build("schedule", cell.schedule)
     path = LevelPath(build("spacing", cell.spacing)(schedule, cell.steps))
     _check_sampler(cell)
+    if isinstance(model, Partial):
+        path = model.part(path)
     if isinstance(model, Starting):
         path = _last(path, model.strength)
     first, last = path.levels[0], model.schedule.level(1.0)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from ..samplers.level import Level
+from ..samplers.path import Path
 from ..samplers.perturbation import Change
 from ..samplers.protocols import NoiseSchedule
 
@@ -128,6 +129,15 @@ class Distilled(Protocol):
 
     def beyond(self, cell: Cell) -> str:
         """What the cell asks that the model was not made for, and the remedy; "" if nothing."""
+        ...
+
+
+@runtime_checkable
+class Partial(Protocol):
+    """A model that walks a part of every path, such as a stage of several."""
+
+    def part(self, path: Path) -> Path:
+        """The levels that it walks."""
         ...
 
 

@@ -27,9 +27,9 @@ def ours(model, guidance, prompts=PROMPTS, sampler="euler", steps=STEPS, spacing
     return generate(model, [Job(cell, [Sample(i, SEED + i, prompt) for i, prompt in enumerate(prompts)])])[0]
 
 
-def noise(model):
+def noise(model, seed=SEED):
     """What the harness starts those images from."""
-    return SeededNoise(range(SEED, SEED + len(PROMPTS)), model.shape, "cpu").initial()
+    return SeededNoise(range(seed, seed + len(PROMPTS)), model.shape, "cpu").initial()
 
 
 def stock(folder, scheduler=diffusers.DDIMScheduler, kind=diffusers.DiffusionPipeline, **components):
@@ -65,9 +65,9 @@ def theirs_from_image(pipe, model, scale, prompts=PROMPTS, **options):
 
 
 @contextlib.contextmanager
-def drawn(pipe, model):
-    """The first noise that the pipeline draws is ours."""
-    module, begin = sys.modules[type(pipe).__module__], noise(model)
+def drawn(pipe, model, seed=SEED):
+    """The first noise that the pipeline draws is ours, of this first seed."""
+    module, begin = sys.modules[type(pipe).__module__], noise(model, seed)
     if begin.ndim == 3:
         size, factor = model.autoencoder.size(model.shape), pipe.vae_scale_factor
         begin = pipe._unpack_latents(begin, *size, factor)

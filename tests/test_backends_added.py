@@ -210,6 +210,12 @@ def test_an_ip_adapter_sees_an_image(folder, tmp_path, make):
     assert (expected - theirs(stock(folder(make)), model, 5.0)).abs().max() > 0.01
 
 
+def test_an_ip_adapter_of_a_transformer_is_refused(folder, tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "ip.safetensors")
+    with pytest.raises(ValueError, match=r"cannot take ip_adapter = .*: its network is no U-Net, and IP-Adapters are"):
+        Diffusers(folder(flux), ip_adapter=str(tmp_path / "ip.safetensors"), ip_image=picture(tmp_path)).load()
+
+
 def ip_adapter_file(make, folder, tmp_path):
     """An IP-Adapter for the U-Net of that pipeline, with its image encoder beside it."""
     torch.manual_seed(6)

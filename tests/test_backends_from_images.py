@@ -28,6 +28,7 @@ from tiny_pipelines import (  # noqa: E402
     controlnet_of,
     deepfloyd,
     flux,
+    refiner,
     stable_diffusion,
     stable_diffusion_3_of_16,
     stable_diffusion_xl,
@@ -35,8 +36,10 @@ from tiny_pipelines import (  # noqa: E402
 )
 
 from sigmabench.eval.backends.diffusers_pipeline import Diffusers  # noqa: E402
+from sigmabench.eval.backends.handed_on import SECOND  # noqa: E402
 from sigmabench.eval.backends.source_image import pictures  # noqa: E402
-from sigmabench.eval.cells import samples  # noqa: E402
+from sigmabench.eval.cells import Cell, samples  # noqa: E402
+from sigmabench.eval.protocols import Sample  # noqa: E402
 from sigmabench.eval.results import results  # noqa: E402
 from sigmabench.eval.runner import Runner  # noqa: E402
 from sigmabench.eval.store import Store  # noqa: E402
@@ -236,6 +239,65 @@ def test_a_cascade_enlarges_every_image_of_its_first_stage(tmp_path):
         expected = pipe(PROMPTS, image=small, **options).images
     expected = ((expected / 2 + 0.5).clamp(0, 1) * 255).round()
     assert (images - expected).abs().max() <= 1
+
+
+def refined(saved, **settings):
+    """A cascade of SDXL and its refiner, its clean latents, and both stock pipelines."""
+    folders = [saved(make, DDIM) for make in (stable_diffusion_xl, refiner)]
+    strength = settings.pop("strength", 1.0)
+    first, second = f"diffusers(path='{folders[0]}')", f"diffusers(path='{folders[1]}', strength={strength})"
+    said = ", ".join(f"{name}={value}" for name, value in settings.items())
+    model = build("backend", f"cascade({first}, {second}, sampler=euler, steps=5, guidance=cfg(3), {said})").load()
+    cell = Cell(model.id, "euler", "model", "trailing", STEPS, "cfg(5)", "", SEED, "float32")
+    model.second.decode = lambda x: x
+    x = model.draw(cell, [Sample(i, SEED + i, prompt) for i, prompt in enumerate(PROMPTS)])
+    base, refining = map(stock, folders)
+    return model, cell, x, base, refining
+
+
+def test_a_refiner_starts_from_the_noised_image_of_the_first_stage(saved):
+    model, cell, x, base, refining = refined(saved, strength=0.6)
+    start = theirs(base, model.first, 5.0)
+    given = {"strength": 0.6, "num_inference_steps": STEPS, "guidance_scale": 3.0, "output_type": "latent"}
+    with drawn(refining, model.second, SEED + SECOND):
+        expected = refining(PROMPTS, image=start, **given).images
+    near(x, expected)
+    assert (x - start).norm() > 0.1 * start.norm()
+    assert model.evaluations(cell) == 2 * STEPS + 2 * 3
+
+
+@pytest.mark.parametrize("end", [0.4, 0.8])
+def test_a_refiner_goes_on_where_the_first_stage_was_left(saved, end):
+    """SDXL's ensemble of experts."""
+    model, cell, x, base, refining = refined(saved, handover=round(1 - end, 3))
+    start = theirs(base, model.first, 5.0, denoising_end=end)
+    given = {"num_inference_steps": STEPS, "guidance_scale": 3.0, "output_type": "latent"}
+    expected = refining(PROMPTS, image=start, denoising_start=end, **given).images
+    near(x, expected)
+    alone = theirs(base, model.first, 5.0)
+    assert (x - alone).norm() > 0.01 * alone.norm()
+    assert model.evaluations(cell) == 2 * STEPS
+    assert f"from {1 - end:.1f}" in model.id
+
+
+def test_a_refiner_with_another_autoencoder_is_given_the_image_itself(saved, tmp_path):
+    other = refiner(DDIM)
+    torch.nn.init.normal_(other.vae.decoder.conv_out.bias)
+    other.save_pretrained(tmp_path / "other")
+    first, second = f"diffusers(path='{saved(stable_diffusion_xl, DDIM)}')", f"diffusers(path='{tmp_path / 'other'}'"
+    model = build("backend", f"cascade({first}, {second}, strength=0.5))").load()
+    x = ours(model.first, "cfg(5)")
+    z = model._handed_on(x).z
+    with mean_latents():
+        image = pictures(model.first.decode(x))[0]
+        near(z[:1], other.vae.encode(other.image_processor.preprocess(image)).latent_dist.mean * 0.18215)
+    with pytest.raises(ValueError, match=r"handover = 0.2: unfinished latents can be gone on with by a pipeline with"):
+        build("backend", f"cascade({first}, {second}), handover=0.2)").load()
+
+
+def test_a_size_that_flux_would_round_is_refused(saved):
+    with pytest.raises(ValueError, match="height = 18: FluxPipeline draws multiples of 4 pixels; use 16 or 20"):
+        Diffusers(saved(flux, FLOW), height=18, width=16).load()
 
 
 def test_stages_that_do_not_go_together_are_refused(saved, tmp_path):

@@ -80,6 +80,18 @@ def stable_diffusion_xl(scheduler):
     )  # fmt: skip
 
 
+def refiner(scheduler):
+    """As SDXL's: from images, with one text encoder and a score of beauty."""
+    network = unet(
+        addition_embed_type="text_time", addition_time_embed_dim=4, projection_class_embeddings_input_dim=16 + 5 * 4
+    )
+    return diffusers.StableDiffusionXLImg2ImgPipeline(
+        vae=vae(), text_encoder=None, tokenizer=None, unet=network, scheduler=scheduler, tokenizer_2=tokenizer(),
+        text_encoder_2=text_encoder(transformers.CLIPTextModelWithProjection, seed=3),
+        requires_aesthetics_score=True, force_zeros_for_empty_prompt=False,
+    )  # fmt: skip
+
+
 def stable_diffusion_3(scheduler, channels=4):
     encoder = partial(text_encoder, transformers.CLIPTextModelWithProjection)
     torch.manual_seed(2)

@@ -26,8 +26,11 @@ FILES = ("lora", "embedding", "controlnet", "control_image", "ip_adapter", "ip_i
 """Settings that are files or folders."""
 
 
-def check(settings: Diffusers, device: str) -> None:
+def check(settings: Diffusers, device: str, picture: Any = None) -> None:
     """
+    Args:
+        picture: one that stands for ``image``.
+
     Raises:
         FileNotFoundError: for a file that does not exist.
         ValueError: for a setting without what it needs, and for weights that are not safetensors.
@@ -35,7 +38,7 @@ def check(settings: Diffusers, device: str) -> None:
     for name, needed in TOGETHER:
         if getattr(settings, name) and not getattr(settings, needed):
             raise ValueError(f"{name} = {getattr(settings, name)!r} needs {needed}, which is not given")
-    if settings.strength < 1 and not settings.image:
+    if settings.strength < 1 and not settings.image and picture is None:
         raise ValueError(f"strength = {settings.strength} needs image, which is not given")
     if settings.gradual and not settings.mask:
         raise ValueError("gradual = True needs mask, which is not given")
@@ -101,6 +104,11 @@ def _embedding(pipe: Any, file: Path, settings: Diffusers) -> Any:
 
 
 def _ip_adapter(pipe: Any, file: Path, settings: Diffusers) -> Any:
+    if getattr(pipe, "unet", None) is None:
+        raise ValueError(
+            "its network is no U-Net, and IP-Adapters are served for those of Stable Diffusion 1.5 and SDXL alone; leave "
+            "ip_adapter and ip_image out, or give a pipeline of these"
+        )
     pipe.load_ip_adapter(str(file.parent), subfolder="", weight_name=file.name, local_files_only=True)
     pipe.set_ip_adapter_scale(settings.ip_scale)
     return pipe

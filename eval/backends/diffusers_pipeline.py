@@ -63,7 +63,7 @@ class Diffusers:
         from .weights_hash import folder_hash
 
         number = torch_dtype(dtype, device)
-        check(self, device)
+        check(self, device, picture)
         folder = pipeline_folder(self.path)
         name = f"{folder_name(self.path)}-{folder_hash(folder)}{varied(self)}"
         pipe = placed(add(load_pipeline(folder, number), self), device, self.offload)

@@ -24,9 +24,13 @@ class PipelineArguments:
 
     Args:
         image: in the place of the file that the settings name.
+
+    Raises:
+        ValueError: for a size that the pipeline would round.
     """
 
     def __init__(self, pipe: Any, network: nn.Module, settings: Diffusers, image: Any = None) -> None:
+        _check_size(pipe, settings)
         self.pipe, self.network, self.settings = pipe, network, settings
         self.image = read_image(settings.image) if settings.image else image
         self.parameters = inspect.signature(pipe.__call__).parameters
@@ -96,3 +100,15 @@ class PipelineArguments:
             f"{type(self.pipe).__name__} makes classes: prompt {prompt!r} must be one of 0 ... {count - 1}"
             + (" or the name of one" if names else "")
         )
+
+
+def _check_size(pipe: Any, settings: Diffusers) -> None:
+    """Pipelines that pack 2 x 2 latents into one token, such as Flux, round other sizes down; others refuse them."""
+    if not hasattr(pipe, "_pack_latents"):
+        return
+    unit = 2 * pipe.vae_scale_factor
+    for name in ("height", "width"):
+        given = getattr(settings, name)
+        if given and given % unit:
+            near = " or ".join(str(side) for side in (given // unit * unit, given // unit * unit + unit) if side)
+            raise ValueError(f"{name} = {given}: {type(pipe).__name__} draws multiples of {unit} pixels; use {near}")

@@ -58,11 +58,11 @@ class SourceImage:
         gradual: bool = False,
     ) -> None:
         size = autoencoder.size(shape)
-        self.z = autoencoder.encode(_pixels(read_image(image), size).to(device))
+        self.z = autoencoder.encode(pixels(read_image(image), size).to(device))
         self.mask: Tensor | None = None
         self.gradual = gradual
         if mask:
-            grey = (_pixels(read_image(mask).convert("L"), size) + 1) / 2
+            grey = (pixels(read_image(mask).convert("L"), size) + 1) / 2
             self.mask = autoencoder.like_latents(grey if gradual else (grey >= 0.5).float(), shape).to(device)
 
     def begin(self, noise: Tensor, level: Level, strength: float) -> Tensor:
@@ -83,7 +83,7 @@ class SourceImage:
         return (self.mask.float() >= now).float() * (self.mask > 0)
 
 
-def _pixels(image: Any, size: tuple[int, int]) -> Tensor:
+def pixels(image: Any, size: tuple[int, int]) -> Tensor:
     """-1..1, (1, C, height, width)."""
     from PIL import Image
 
