@@ -106,8 +106,8 @@ def _embedding(pipe: Any, file: Path, settings: Diffusers) -> Any:
 def _ip_adapter(pipe: Any, file: Path, settings: Diffusers) -> Any:
     if getattr(pipe, "unet", None) is None:
         raise ValueError(
-            "its network is no U-Net, and IP-Adapters are served for those of Stable Diffusion 1.5 and SDXL alone; leave "
-            "ip_adapter and ip_image out, or give a pipeline of these"
+            "its network is no U-Net, and IP-Adapters are served for those of Stable Diffusion 1.5 and SDXL alone; "
+            "leave ip_adapter and ip_image out, or give a pipeline of these"
         )
     pipe.load_ip_adapter(str(file.parent), subfolder="", weight_name=file.name, local_files_only=True)
     pipe.set_ip_adapter_scale(settings.ip_scale)
