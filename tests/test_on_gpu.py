@@ -255,6 +255,7 @@ def test_what_came_back_goes_into_the_reports(swept, tmp_path, monkeypatch):
     assert "## noise, cpu: 1 of 1 goals met" in (reports / "benchmarks" / "README.md").read_text()
     text = (reports / "device" / "README.md").read_text()
     assert "A sweep on a device" in text
+    assert "\n\n## The call\n" in text
     assert "**0.910**" in text
     page = (reports / "device" / "report.html").read_text()
     assert "device: 4 settings, 10 images each" in page

@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def collect(work: Path, reports: Path, name: str) -> list[str]:
     """Benchmarks and the sweep's report; returns what was written."""
-    records = {path.stem: read(work, path.stem) for path in sorted(work.glob("*.json"))}
+    ended = sorted(work.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    records = {path.stem: read(work, path.stem) for path in ended}
     written = [_part(work / record["file"], reports) for record in records.values() if record.get("file")]
     if written:
         table.write_page(reports / "benchmarks")
@@ -98,7 +99,7 @@ def readme(records: Mapping[str, Record]) -> str:
         f"git {made.get('git', '?')}. Images of the device and of the CPU differ by at most {NEAR:g} of the largest "
         "element where the line below says that they agree.", "",
     ]  # fmt: skip
-    return "\n".join(lines) + page(records).replace("# On a GPU", "## The call", 1)
+    return "\n".join([*lines, ""]) + page(records).replace("# On a GPU", "## The call", 1)
 
 
 def weights(work: Path, *, replace: bool) -> list[str]:
