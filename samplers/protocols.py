@@ -7,7 +7,7 @@ evaluates the network, and hands x back because a host may have edited it (inpai
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .level import Level
 from .path import Path
@@ -44,7 +44,6 @@ class Noise(Protocol):
     def __call__(self, s: Level, t: Level) -> Tensor: ...
 
 
-@runtime_checkable
 class Foreseeing(Noise, Protocol):
     """Noise that makes that of several steps at once, if it is told of them; the same noise."""
 

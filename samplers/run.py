@@ -16,7 +16,7 @@ from .level import Level
 from .noise import no_noise
 from .path import Path
 from .perturbation import Branch
-from .protocols import Denoiser, Foreseeing, Guidance, Noise, Predictions, Run, Sampler
+from .protocols import Denoiser, Guidance, Noise, Predictions, Run, Sampler
 from .sums import cast
 
 Evaluate = Callable[[Sequence[tuple[Any, ...]]], Sequence[tuple[Any, ...]]]
@@ -57,14 +57,14 @@ def alone(run: Run, denoiser: Denoiser) -> Tensor:
         except StopIteration as stop:
             return stop.value
         x0 = denoiser(x, level)
-        reply = x, cast(x0, x.dtype)
+        reply = x, x0 if x0.dtype is x.dtype else x0.to(x.dtype)
 
 
 def start(sampler: Sampler, x: Tensor, path: Path | Iterable[Level], noise: Noise = no_noise) -> Run:
     """A run of the sampler, its state in float32 at least."""
     x = cast(x, torch.promote_types(x.dtype, torch.float32))
     path = path if isinstance(path, Path) else Path(path)
-    if isinstance(noise, Foreseeing):
+    if hasattr(noise, "foresee"):  # as Foreseeing has; isinstance would take as long as five steps
         noise.foresee(path.levels)
     return sampler(x, path, noise)
 
