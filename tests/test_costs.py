@@ -5,8 +5,10 @@ import time
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from sigmabench.eval.cells import samples
+from sigmabench.eval.cli.app import app
 from sigmabench.eval.costs.beside import Still, beside
 from sigmabench.eval.costs.counting import count
 from sigmabench.eval.costs.estimate import Estimate, estimate
@@ -141,3 +143,14 @@ def test_an_interval_is_that_of_the_measurements_and_a_tenth():
     assert found.seconds() == pytest.approx((16, 15 * 0.9, 19 * 1.1))
     assert found.seconds(workers=2) == pytest.approx((13, 12.5 * 0.9, 15 * 1.1))
     assert "16 s (14 s to 21 s) on one cpu: the start 3.0 s, predictions 10 s" in " ".join(words(found, workers=1))
+
+
+def test_the_command_says_it_with_the_start_of_a_process(tmp_path):
+    file = tmp_path / "first.yaml"
+    file.write_text(json.dumps(FIELDS))
+    done = CliRunner().invoke(app, ["plan", str(file), "--out", str(tmp_path / "none"), "--workers", "2", "--json"])
+    told = json.loads(done.stdout)
+    assert [cell["evaluations"] for cell in told["cells"]] == [64]
+    assert 0 < 2 * told["start"] < told["seconds"]
+    assert told["seconds_low"] < told["seconds"] < told["seconds_high"]
+    assert not (tmp_path / "none").exists()
