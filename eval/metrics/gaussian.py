@@ -6,6 +6,8 @@ for any factor F of the reference's covariance: F' S F and F_2' S F_2 are simila
 F' the same. A triangular F halves the products. With S = B'B the last trace is the sum of the singular values of B F:
 never complex, and without squaring, so that small eigenvalues keep their digits. The usual root of the product S S_r is
 neither. Dowson, Landau 1982, doi:10.1016/0047-259X(82)90077-X; Heusel et al. 2017, arXiv:1706.08500, eq. 6.
+
+SciPy is imported where it is called: whoever only lists metrics does not wait for it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import blas, eigh, lapack
 
 EXACT = 1024  # largest dimension whose singular values are computed directly; above, eigenvalues of F' S F: 3x faster
 
@@ -32,6 +33,8 @@ class Moments:
 
     def add(self, block: np.ndarray) -> None:
         """Take in rows (b, d)."""
+        from scipy.linalg.blas import dsyrk
+
         if not len(block):
             return
         block = np.asarray(block, dtype=np.float64)
@@ -42,7 +45,7 @@ class Moments:
         centred, shift = block - mean, mean - self.mean
         total = self.n + len(block)
         rows = np.vstack([centred, shift * np.sqrt(self.n * len(block) / total)])
-        self._lower = blas.dsyrk(1.0, rows.T, beta=1.0, c=self._lower, lower=1, overwrite_c=1)
+        self._lower = dsyrk(1.0, rows.T, beta=1.0, c=self._lower, lower=1, overwrite_c=1)
         self.mean = self.mean + shift * (len(block) / total)
         self.n = total
 
@@ -60,18 +63,25 @@ class Factor(NamedTuple):
 
     def gram(self, cov: np.ndarray) -> np.ndarray:
         """F' S F, its lower triangle alone if F is triangular."""
+        from scipy.linalg.lapack import dsygst
+
         if self.lower:
-            return lapack.dsygst(cov, self.matrix, itype=2, lower=1)[0]
+            return dsygst(cov, self.matrix, itype=2, lower=1)[0]
         return self.matrix.T @ cov @ self.matrix
 
     def times(self, columns: np.ndarray) -> np.ndarray:
-        return blas.dtrmm(1.0, self.matrix, columns, lower=1) if self.lower else self.matrix @ columns
+        """F M."""
+        from scipy.linalg.blas import dtrmm
+
+        return dtrmm(1.0, self.matrix, columns, lower=1) if self.lower else self.matrix @ columns
 
 
 def factor(cov: np.ndarray) -> Factor:
     """Cholesky's; of a matrix that is singular to its precision, the symmetric root."""
-    lower, failed = lapack.dpotrf(cov, lower=1, clean=1)
-    if not failed and lapack.dpocon(lower, np.abs(cov).sum(0).max(), uplo="L")[0] > len(cov) * np.finfo(np.float64).eps:
+    from scipy.linalg.lapack import dpocon, dpotrf
+
+    lower, failed = dpotrf(cov, lower=1, clean=1)
+    if not failed and dpocon(lower, np.abs(cov).sum(0).max(), uplo="L")[0] > len(cov) * np.finfo(np.float64).eps:
         return Factor(lower, True)
     return Factor(root(cov), False)
 
@@ -95,6 +105,8 @@ class Transport(NamedTuple):
 
 def transport(cov: np.ndarray, reference: Factor, centred: np.ndarray | None = None) -> Transport:
     """From N(., S) to N(., S_r). ``centred`` rows (n, d), if given, are used in place of S: best when n < d."""
+    from scipy.linalg import eigh
+
     if centred is not None or len(cov) <= EXACT:
         rows = factor(cov).matrix.T if centred is None else centred / np.sqrt(len(centred) - 1)
         _, values, vectors = np.linalg.svd(rows @ reference.matrix, full_matrices=False)
@@ -133,6 +145,8 @@ def influence(block: np.ndarray, mean: np.ndarray, reference_mean: np.ndarray, f
 
     The derivative of FD in the direction of one more sample: dFD = 2 (m - m_r)'dm + tr((I - A) dS).
     """
+    from scipy.linalg.blas import dtrmm
+
     centred = block - mean
-    products = blas.dtrmm(1.0, form.T, centred.T).T
+    products = dtrmm(1.0, form.T, centred.T).T
     return 2 * centred @ (mean - reference_mean) + np.einsum("ij,ij->i", products, centred)
